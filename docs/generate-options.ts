@@ -1,0 +1,86 @@
+/**
+ * Writes `options.md` out of the table in `src/env.ts`, so that the page cannot say anything that the code does not do.
+ *
+ * `node docs/generate-options.ts` writes the page; `--check` writes nothing and exits with 1 when the page is stale.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { descriptions, type Group, type Rule, type Variable, variables } from '../src/env.ts';
+
+const page = new URL('options.md', import.meta.url);
+
+const chapters: Readonly<Record<Group, { title: string; text: string }>> = {
+  connect: {
+    title: 'Where to connect',
+    text: 'The `PG…` variables are those of `psql` and every other PostgreSQL client.',
+  },
+  limits: { title: 'Limits', text: 'How many connections one sandbox may have, and how many it keeps over a freeze.' },
+  time: { title: 'Time', text: 'How long things may take and how long a connection lives.' },
+  proof: { title: 'Proof of life', text: 'When a connection is asked whether it is alive before a handler gets it.' },
+  routing: { title: 'Routing', text: 'The way to the server.' },
+  telemetry: { title: 'Telemetry', text: 'What is written about the pool.' },
+};
+
+const introduction = `# Options
+
+<!-- Generated from src/env.ts by docs/generate-options.ts: change the table there, then run \`node docs/generate-options.ts\`. -->
+
+Every option can be given in code; those below can also be set by an environment variable, so that one bundle can be
+tuned for each function that runs it.
+
+* **The option given in code wins**, then the environment variable, then the default.
+* **A bad value is an error.** It names every bad variable at once, the value and what is allowed; a password is never
+  shown. Nothing is rounded, cut to fit or silently replaced.
+* **An unknown \`THAWPOOL_…\` name is a warning** that says which known name is nearest, since it is most likely a typing error.
+* **An empty variable counts as not set.** Numbers are whole and decimal, durations are milliseconds.
+* What is marked *not in this version* is refused with an error that says so.
+
+\`\`\`sh
+DATABASE_URL=postgres://app:secret@db.example.com:5432/shop
+THAWPOOL_MAX=2                   # this function runs 200 at once: 400 connections at most
+THAWPOOL_ACQUIRE_TIMEOUT_MS=3000
+\`\`\`
+
+\`\`\`ts
+import { getPool } from 'thawpool';
+
+const db = getPool({ acquireTimeoutMillis: 2000 }); // max is 2, from the environment; 2000 wins over 3000
+\`\`\`
+`;
+
+function allowed(rule: Rule): string {
+  if (rule.kind === 'integer') return `${rule.min} to ${rule.max}${rule.unit === 'ms' ? ' ms' : ''}`;
+  if (rule.kind !== 'word') return rule.expects;
+  return Object.entries(rule.words)
+    .map(([word, status]) => (status === 'planned' ? `\`${word}\` (*not in this version*)` : `\`${word}\``))
+    .join(', ');
+}
+
+function row(variable: Variable): string {
+  const { option, name, rule, status } = variable;
+  const doc = descriptions[name] ?? '';
+  const isValue = rule.kind === 'integer' || (rule.kind === 'word' && Object.hasOwn(rule.words, variable.default));
+  const byDefault = isValue ? `\`${variable.default}\`` : variable.default;
+  const meaning = status === 'planned' ? `*Not in this version.* ${doc}` : doc;
+  return `| \`${option}\` | \`${name}\` | ${byDefault} | ${allowed(rule)} | ${meaning} |`;
+}
+
+/** Renders the whole page. */
+export function renderOptions(): string {
+  const sections = Object.entries(chapters).map(([group, { title, text }]) => {
+    const rows = variables.filter((variable) => variable.group === group).map(row);
+    const head = '| option | environment | default | allowed | meaning, and why |\n|---|---|---|---|---|';
+    return `\n## ${title}\n\n${text}\n\n${head}\n${rows.join('\n')}\n`;
+  });
+  return introduction + sections.join('');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const rendered = renderOptions();
+  if (!process.argv.includes('--check')) {
+    writeFileSync(page, rendered);
+  } else if (readFileSync(page, 'utf8') !== rendered) {
+    console.error('docs/options.md is stale: run `node docs/generate-options.ts`.');
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * Decides how a connection is encrypted and whom it trusts. pg takes `prefer`, `require`, `verify-ca` and `verify-full`
+ * for the same thing and an unknown word for "no TLS" (pg 8.23), so the decision is made here and pg gets its result.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import tls, { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
+
+/** Names how far a server must prove who it is, in libpq's words; `no-verify` is node-postgres's own. */
+export type SslMode = 'disable' | 'no-verify' | 'require' | 'verify-ca' | 'verify-full';
+
+/** Holds what pg takes as `ssl`, with two notes for {@link explainTlsError} that Node's TLS does not look at. */
+export interface TlsOptions extends ConnectionOptions {
+  /** The mode that these options carry out; absent when the user gave them. */
+  readonly sslMode?: SslMode;
+  /** Whose certificates are trusted, in words. */
+  readonly trusts?: string;
+}
+
+/** Holds the facts that {@link tlsFor} decides on. */
+export interface TlsFacts {
+  /** Host name, IP address or socket directory; nothing means localhost, as it does to pg. */
+  readonly host?: string | undefined;
+  /** `PGSSLMODE`. Nothing means `verify-full`, save on a loopback host without `sslRootCert`. */
+  readonly sslMode?: string | undefined;
+  /** `PGSSLROOTCERT`: the path of a PEM file, or `system` for Node's own roots. */
+  readonly sslRootCert?: string | undefined;
+  /** pg's own option. It wins over everything else: `true` is `verify-full`, an object is taken as it is. */
+  readonly ssl?: boolean | ConnectionOptions | undefined;
+  /**
+   * Where the Lambda runtime keeps Amazon's certificate authorities; passed over when there is no such file.
+   * @default '/var/runtime/ca-cert.pem' (AWS Lambda, zip runtimes of Node.js 20 and later; container images lack it)
+   */
+  readonly runtimeCaFile?: string;
+}
+
+/** Reports TLS settings that contradict each other or name a file that cannot be used. */
+export class TlsOptionError extends Error {
+  /** Stable identifier, the same that the pool's own option errors carry. */
+  readonly code = 'ERR_POOL_INVALID_OPTION';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'TlsOptionError';
+  }
+}
+
+const modes: readonly string[] = ['disable', 'no-verify', 'require', 'verify-ca', 'verify-full'] satisfies SslMode[];
+const isMode = (word: string): word is SslMode => modes.includes(word);
+
+/** Contexts by what they trust. Making one parses some 230 certificates, 10 ms (seen, Node 24): once, not per connection. */
+const contexts = new Map<string, SecureContext>();
+
+/**
+ * Decides TLS for connections to one host. Reads certificate files when it is called, once per path and process.
+ *
+ * | mode | encrypted | certificate | host name |
+ * |---|---|---|---|
+ * | nothing set, loopback or socket | no | | |
+ * | nothing set, any other host; `verify-full` | yes | verified | verified |
+ * | `verify-ca` (needs `sslRootCert`) | yes | verified | not looked at |
+ * | `require` with `sslRootCert` | yes | verified | not looked at |
+ * | `require` without; `no-verify` | yes | not looked at | not looked at |
+ * | `disable` | no | | |
+ *
+ * These are libpq's meanings, with three exceptions on the safe side: the default is not `prefer`; `allow` and `prefer`
+ * are errors, because they go on without TLS when the server, or somebody in between, says that it has none; and no
+ * file in the home directory is looked for. A Unix socket never has TLS, whatever the mode, as in libpq.
+ *
+ * @returns `false` for no TLS, else what pg takes as `ssl`. Verification is asked for explicitly, so that
+ * `NODE_TLS_REJECT_UNAUTHORIZED=0` does not switch it off.
+ * @throws {@link TlsOptionError} (`ERR_POOL_INVALID_OPTION`) for an unknown or refused mode, modes and roots that do not
+ * fit together, and a root certificate file that cannot be read or holds no certificate.
+ */
+export function tlsFor(facts: TlsFacts): false | TlsOptions {
+  const { host = 'localhost', ssl, sslRootCert } = facts;
+  if (ssl === false || typeof ssl === 'object') return ssl;
+  const mode = ssl === true ? 'verify-full' : modeFor(facts);
+  if (mode === 'disable' || (ssl === undefined && host.startsWith('/'))) return false;
+  if (mode === 'no-verify' || (mode === 'require' && sslRootCert === undefined)) {
+    return { sslMode: mode, trusts: 'anyone (the certificate is not verified)', rejectUnauthorized: false };
+  }
+  const verified: TlsOptions = { sslMode: mode, rejectUnauthorized: true, ...trustFor(facts) };
+  return mode === 'verify-full' ? verified : { ...verified, checkServerIdentity: () => undefined };
+}
+
+function modeFor({ host = 'localhost', sslMode, sslRootCert }: TlsFacts): SslMode {
+  if (sslMode === undefined) return isLocal(host) && sslRootCert === undefined ? 'disable' : 'verify-full';
+  if (sslMode === 'prefer' || sslMode === 'allow') {
+    throw new TlsOptionError(
+      `sslMode must not be "${sslMode}" (environment PGSSLMODE): it would go on without encryption when the server, or ` +
+        'somebody in between, offers none. Use verify-full, verify-ca or require, or say disable if that is what you want',
+    );
+  }
+  if (!isMode(sslMode)) {
+    throw new TlsOptionError(`sslMode must be one of ${modes.join(', ')}, got "${sslMode}" (environment PGSSLMODE)`);
+  }
+  if (sslRootCert === 'system' && sslMode !== 'verify-full') {
+    throw new TlsOptionError(
+      `sslMode must be verify-full with sslRootCert "system", got "${sslMode}" (environment PGSSLMODE, PGSSLROOTCERT): ` +
+        'anybody can have a certificate from a public authority, so that only the host name tells servers apart',
+    );
+  }
+  if (sslMode === 'verify-ca' && sslRootCert === undefined) {
+    throw new TlsOptionError(
+      'sslMode "verify-ca" needs sslRootCert, the file of your own certificate authority (environment PGSSLMODE, ' +
+        'PGSSLROOTCERT): from a public one anybody can have a certificate. Set it, or use verify-full',
+    );
+  }
+  return sslMode;
+}
+
+/** Tells whether nothing leaves the machine: a socket directory, localhost, 127.0.0.0/8 or ::1 (RFC 6761, 1122, 4291). */
+function isLocal(host: string): boolean {
+  const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (name === '' || name.startsWith('/') || name === 'localhost') return true;
+  const family = isIP(name);
+  if (family === 0) return false;
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8);
+  loopback.addAddress('::1', 'ipv6');
+  return loopback.check(name, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** An RDS Proxy's certificate comes from Amazon Trust Services, which Node's own roots hold: nothing need be added. */
+const rdsProxy = /\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com(\.cn)?$/i;
+
+function trustFor(facts: TlsFacts): Pick<TlsOptions, 'trusts' | 'secureContext'> {
+  const { host = '', sslRootCert, runtimeCaFile = '/var/runtime/ca-cert.pem' } = facts;
+  if (sslRootCert !== undefined && sslRootCert !== 'system') {
+    const trusts = `the certificates in ${sslRootCert} (PGSSLROOTCERT) and no others`;
+    return { trusts, secureContext: contextOf(sslRootCert, () => readRoots(sslRootCert)) };
+  }
+  const own = { trusts: "Node's own root certificates" };
+  if (sslRootCert === 'system' || rdsProxy.test(host) || !existsSync(runtimeCaFile)) return own;
+  // A `ca` replaces Node's roots: both are given, for a host may be an instance (Amazon RDS) or behind a public name.
+  const both = contextOf(`+${runtimeCaFile}`, () => [...nodeRoots(), ...readRoots(runtimeCaFile)]);
+  return { trusts: `Node's own root certificates and ${runtimeCaFile}`, secureContext: both };
+}
+
+function contextOf(key: string, roots: () => string[]): SecureContext {
+  const context = contexts.get(key) ?? createSecureContext({ ca: roots() });
+  contexts.set(key, context);
+  return context;
+}
+
+/** Node.js before 22.15 cannot list its defaults, which also hold what `NODE_EXTRA_CA_CERTS` and `--use-system-ca` add. */
+const nodeRoots = (): readonly string[] =>
+  (tls as Partial<typeof tls>).getCACertificates?.('default') ?? tls.rootCertificates;
+
+/** Reads the certificates of a PEM file. Node passes over what it cannot parse in a `ca`, hence the checks. */
+function readRoots(path: string): string[] {
+  let content: string;
+  try {
+    content = readFileSync(path, 'latin1');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new TlsOptionError(
+      `sslRootCert must be a readable PEM file, got "${path}" (environment PGSSLROOTCERT): ${why}. ` +
+        'In a Lambda function files of the bundle are under /var/task',
+      { cause },
+    );
+  }
+  const blocks = content.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const damaged = blocks.findIndex((block) => !isWhole(block));
+  if (blocks.length > 0 && damaged < 0) return blocks;
+  throw new TlsOptionError(
+    blocks.length === 0
+      ? `sslRootCert must be a PEM file with at least one certificate, got "${path}" (environment PGSSLROOTCERT), which ` +
+          'has no "BEGIN CERTIFICATE" block. Convert a DER file with: openssl x509 -inform der -in FILE'
+      : `Certificate ${damaged + 1} of ${blocks.length} in "${path}" is damaged (sslRootCert, environment PGSSLROOTCERT). ` +
+          'Fetch the file again',
+  );
+}
+
+/** Checks that a certificate is one DER sequence of the length that it states (X.690 8.1); a full parse costs 35 µs each. */
+function isWhole(block: string): boolean {
+  const der = Buffer.from(block.replaceAll(/-----[^-]*-----|\s/g, ''), 'base64');
+  const [tag, length = 0] = der;
+  // Below 0x80 the length itself, above it the number of bytes that hold the length.
+  const lengthBytes = length < 0x80 ? 0 : length - 0x80;
+  if (tag !== 0x30 || lengthBytes > 4 || der.length < 2 + lengthBytes) return false;
+  return der.length === 2 + lengthBytes + (lengthBytes === 0 ? length : der.readUIntBE(2, lengthBytes));
+}
+
+/**
+ * Takes the TLS parameters out of a connection string. pg lets those in the string win over `ssl`, with its own meanings
+ * (pg-connection-string 2.14), so that the result of {@link tlsFor} would be lost if they stayed.
+ *
+ * @returns the string without them, and their values; `ssl=true` is `verify-full`, `ssl=0` is `disable`.
+ * @throws {@link TlsOptionError} (`ERR_POOL_INVALID_OPTION`) for client certificates, which only the `ssl` option takes.
+ */
+export function splitSslFromUrl(connectionString: string): {
+  connectionString: string;
+  sslMode?: string;
+  sslRootCert?: string;
+  sslNegotiation?: string;
+} {
+  const [base = '', query = ''] = connectionString.split(/\?(.*)/s);
+  const found = new Map<string, string>();
+  const kept = query.split('&').filter((pair) => {
+    const [name, value] = [...new URLSearchParams(pair)][0] ?? ['', ''];
+    if (/^ssl(cert|key|password)$/.test(name)) {
+      throw new TlsOptionError(`${name} is not read from a connection string: give ssl: { cert, key, ca } in code`);
+    }
+    const isSsl = /^(ssl|sslmode|sslrootcert|sslnegotiation|uselibpqcompat)$/.test(name);
+    if (isSsl && value !== '') found.set(name, value);
+    return !isSsl && pair !== '';
+  });
+  const ssl = found.get('ssl') ?? '';
+  const aliases: Readonly<Record<string, string>> = {
+    true: 'verify-full',
+    '1': 'verify-full',
+    false: 'disable',
+    '0': 'disable',
+  };
+  const sslMode = found.get('sslmode') ?? (ssl === '' ? undefined : (aliases[ssl] ?? ssl));
+  const sslRootCert = found.get('sslrootcert');
+  const sslNegotiation = found.get('sslnegotiation');
+  return {
+    connectionString: kept.length > 0 ? `${base}?${kept.join('&')}` : base,
+    ...(sslMode !== undefined && { sslMode }),
+    ...(sslRootCert !== undefined && { sslRootCert }),
+    ...(sslNegotiation !== undefined && { sslNegotiation }),
+  };
+}
+
+/** Holds what was tried: the host, and the `ssl` that was used, from {@link tlsFor} or the user's own. */
+export interface HandshakeFacts {
+  readonly host: string;
+  readonly tls: boolean | TlsOptions;
+}
+
+/** What Node.js and pg put on an error; the certificate is there only when the host name is wrong. */
+interface TlsError {
+  readonly code?: unknown;
+  readonly message?: unknown;
+  readonly cert?: {
+    readonly subject?: { CN?: string };
+    readonly issuer?: { CN?: string };
+    readonly subjectaltname?: string;
+  };
+}
+
+const unknownAuthority = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/**
+ * Explains an error of a TLS handshake, or of a server's refusal to go without one, in a sentence or two: what failed,
+ * what was trusted, what to set.
+ *
+ * @param error - as pg gave it.
+ * @param facts - what was tried.
+ * @returns nothing for an error that has nothing to do with TLS.
+ */
+export function explainTlsError(error: unknown, facts: HandshakeFacts): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { code: anyCode, message: anyMessage, cert }: TlsError = error;
+  const code = typeof anyCode === 'string' ? anyCode : '';
+  const message = typeof anyMessage === 'string' ? anyMessage : '';
+  const { host } = facts;
+  if (unknownAuthority.has(code)) return explainAuthority(code, facts);
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return explainName(cert, host);
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
+    const state = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet';
+    return (
+      `A certificate of ${host}, or of an authority that vouches for it, ${state}; trusted was ${trusted(facts.tls)}. ` +
+      'Renew it at the server, and if PGSSLROOTCERT is set, fetch that file again as well.'
+    );
+  }
+  if (message === 'The server does not support SSL connections') {
+    return (
+      `${host} answered that it has no TLS, and going on without it was not allowed. Switch it on at the server ` +
+      '(ssl = on), or set PGSSLMODE=disable if nobody can listen in between: password and data are then readable.'
+    );
+  }
+  if (code === '28000' && /no encryption|SSL off/.test(message)) {
+    return `${host} refuses this login without TLS, and the connection had none. Set PGSSLMODE=verify-full, or leave it out.`;
+  }
+  return explainHandshake(code, message, facts);
+}
+
+function explainAuthority(code: string, facts: HandshakeFacts): string {
+  const what = code === 'DEPTH_ZERO_SELF_SIGNED_CERT' ? 'is signed by itself' : 'comes from an unknown authority';
+  const { host } = facts;
+  const advice = /\.rds\.amazonaws\.com(\.cn)?$/i.test(host)
+    ? "Amazon's authorities are in https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem: add that file to the " +
+      'function (zip runtimes bring it, container images do not) and set PGSSLROOTCERT to its path.'
+    : 'Set PGSSLROOTCERT to a PEM file with the certificate of the authority that signed it.';
+  return `The certificate of ${host} ${what}; trusted was ${trusted(facts.tls)}. ${advice}`;
+}
+
+function explainName(cert: TlsError['cert'], host: string): string {
+  // Some certificates hold a hundred names; three lines of them are enough to see what kind they are.
+  const names = cert?.subjectaltname ? `for ${cert.subjectaltname.slice(0, 300)}` : 'for no host name';
+  const issuer = cert?.issuer?.CN === undefined ? '' : `, issued by ${cert.issuer.CN}`;
+  return (
+    `The certificate (subject ${cert?.subject?.CN ?? 'without a name'}${issuer}) is trusted, but it is ${names}, not for ${host}. ` +
+    'Connect by a name that it holds, or set PGSSLMODE=verify-ca with PGSSLROOTCERT if your own authority signed it.'
+  );
+}
+
+function explainHandshake(code: string, message: string, facts: HandshakeFacts): string | undefined {
+  const { host } = facts;
+  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL') {
+    return `${host} does not speak PostgreSQL over direct TLS: leave sslnegotiation=direct out (PGSSLNEGOTIATION, connection string).`;
+  }
+  if (message.startsWith('Client network socket disconnected before secure TLS connection')) {
+    return (
+      `${host} closed the connection in the TLS handshake. If sslnegotiation=direct is set, the server is older than ` +
+      'PostgreSQL 17: leave it out. Otherwise its log says why.'
+    );
+  }
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || message === 'There was an error establishing an SSL connection') {
+    return `What answered at ${host} does not speak TLS as PostgreSQL does: check host and port (a pooler has its own).`;
+  }
+  if (/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/.test(code)) {
+    return `${host} and Node.js have no TLS version in common: the server must allow TLS 1.2 or later (ssl_max_protocol_version).`;
+  }
+  return code.startsWith('ERR_SSL_') ? `The TLS handshake with ${host} failed: ${code}.` : undefined;
+}
+
+function trusted(used: boolean | TlsOptions): string {
+  if (typeof used === 'boolean') return "Node's own root certificates";
+  return used.trusts ?? (used.ca === undefined ? "Node's own root certificates" : 'the ca of the ssl option alone');
+}

@@ -1,0 +1,335 @@
+/**
+ * Every environment variable that thawpool reads, in one table: the reader, the checks, the documentation and the
+ * infrastructure code all take it from here. This file imports nothing, so that anything may import it, and it must
+ * not know what a connection is.
+ */
+
+/** Says whether this version does what a variable, or one word of it, asks for. What is planned is refused. */
+export type Status = 'available' | 'planned';
+
+/** Names the part of the documentation that a variable belongs to. */
+export type Group = 'connect' | 'limits' | 'time' | 'proof' | 'routing' | 'telemetry';
+
+/** Holds what the environment can set, keyed by option name; durations are whole milliseconds. See {@link variables}. */
+export interface EnvValues {
+  connectionString?: string;
+  host?: string;
+  port?: number;
+  database?: string;
+  user?: string;
+  password?: string;
+  application_name?: string;
+  sslMode?: string;
+  sslRootCert?: string;
+  max?: number;
+  maxIdle?: number;
+  maxPerEnvironment?: number;
+  acquireTimeoutMillis?: number;
+  validateAfterIdleMillis?: number;
+  validateTimeoutMillis?: number;
+  idleTimeoutMillis?: number;
+  maxLifetimeMillis?: number;
+  statementTimeoutMillis?: number;
+  deadlineReserveMillis?: number;
+  auth?: string;
+  secretArn?: string;
+  route?: string;
+  proxyHost?: string;
+  readerHost?: string;
+  readOnly?: string;
+  metrics?: string;
+  metricsNamespace?: string;
+}
+
+/** Names an option that has an environment variable. */
+export type OptionName = keyof EnvValues;
+
+/** States which values a variable takes. Limits are inclusive; `unit` is `ms` for a duration, else what is counted. */
+export type Rule =
+  | { readonly kind: 'integer'; readonly min: number; readonly max: number; readonly unit: string }
+  | { readonly kind: 'word'; readonly words: Readonly<Record<string, Status>>; readonly advice?: string }
+  | { readonly kind: 'text'; readonly expects: string; readonly pattern?: RegExp }
+  | { readonly kind: 'url'; readonly expects: string };
+
+/** States the facts of one environment variable; {@link descriptions} explains it. `default` is the value itself for numbers and words, else words for a reader. */
+export interface Variable {
+  readonly name: string;
+  readonly option: OptionName;
+  readonly group: Group;
+  readonly status: Status;
+  readonly rule: Rule;
+  readonly default: string | number;
+  /** Its value never appears in an error; of a URL, everything but the password does. */
+  readonly secret?: true;
+}
+
+/** A Lambda invocation lasts at most 15 minutes (AWS Lambda quotas): a longer wait could never end in time. */
+const INVOCATION = 900_000;
+/** RDS Proxy ends a client connection after 24 hours (RDS Proxy quotas); no sandbox is known to live longer. */
+const DAY = 86_400_000;
+
+const whole = (min: number, max: number, unit: string): Rule => ({ kind: 'integer', min, max, unit });
+const text = (expects: string, pattern?: RegExp): Rule => ({ kind: 'text', expects, ...(pattern && { pattern }) });
+const words = (list: Readonly<Record<string, Status>>, advice?: string): Rule => ({
+  kind: 'word',
+  words: list,
+  ...(advice !== undefined && { advice }),
+});
+const oneHost = text('one host name, IP address or socket directory', /^(?!.*:\/\/)[^,\s]+$/);
+
+/** Lists every environment variable that thawpool reads, in the order of the documentation. */
+// biome-ignore format: a table reads best with one variable to a paragraph
+export const variables: readonly Variable[] = [
+  { name: 'DATABASE_URL', option: 'connectionString', group: 'connect', status: 'available', default: 'none', secret: true,
+    rule: { kind: 'url', expects: 'a postgres:// or postgresql:// URL' } },
+  { name: 'PGHOST', option: 'host', group: 'connect', status: 'available', default: 'localhost', rule: oneHost },
+  { name: 'PGPORT', option: 'port', group: 'connect', status: 'available', default: 5432, rule: whole(1, 65_535, 'port') },
+  { name: 'PGDATABASE', option: 'database', group: 'connect', status: 'available', default: 'the user’s name', rule: text('a name') },
+  { name: 'PGUSER', option: 'user', group: 'connect', status: 'available', default: 'the system user', rule: text('a name') },
+  { name: 'PGPASSWORD', option: 'password', group: 'connect', status: 'available', default: 'none', secret: true, rule: text('a password') },
+  { name: 'PGAPPNAME', option: 'application_name', group: 'connect', status: 'available', default: 'none', rule: text('a name') },
+  { name: 'PGSSLMODE', option: 'sslMode', group: 'connect', status: 'available', default: '`verify-full`; none on loopback',
+    rule: words({ disable: 'available', require: 'available', 'no-verify': 'available', 'verify-ca': 'available', 'verify-full': 'available' },
+      'prefer and allow would go on without encryption when the server offers none; say require, verify-ca, verify-full or disable') },
+  { name: 'PGSSLROOTCERT', option: 'sslRootCert', group: 'connect', status: 'available', default: 'Lambda’s CA bundle and Node’s roots',
+    rule: text('the path of a PEM file, or the word system') },
+  { name: 'THAWPOOL_AUTH', option: 'auth', group: 'connect', status: 'available', default: 'password',
+    rule: words({ password: 'available', iam: 'planned', secret: 'planned' }) },
+  { name: 'THAWPOOL_SECRET_ARN', option: 'secretArn', group: 'connect', status: 'planned', default: 'none', rule: text('the ARN of a secret') },
+
+  { name: 'THAWPOOL_MAX', option: 'max', group: 'limits', status: 'available', default: 4, rule: whole(1, 10_000, 'connections') },
+  { name: 'THAWPOOL_MAX_IDLE', option: 'maxIdle', group: 'limits', status: 'available', default: 1, rule: whole(0, 10_000, 'connections') },
+  { name: 'THAWPOOL_MAX_PER_ENVIRONMENT', option: 'maxPerEnvironment', group: 'limits', status: 'available', default: 'no limit',
+    rule: whole(1, 10_000, 'connections') },
+
+  { name: 'THAWPOOL_ACQUIRE_TIMEOUT_MS', option: 'acquireTimeoutMillis', group: 'time', status: 'available', default: 5000,
+    rule: whole(1, INVOCATION, 'ms') },
+  { name: 'THAWPOOL_IDLE_TIMEOUT_MS', option: 'idleTimeoutMillis', group: 'time', status: 'available', default: 300_000,
+    rule: whole(0, DAY, 'ms') },
+  { name: 'THAWPOOL_MAX_LIFETIME_MS', option: 'maxLifetimeMillis', group: 'time', status: 'available', default: 1_800_000,
+    rule: whole(0, DAY, 'ms') },
+  { name: 'THAWPOOL_STATEMENT_TIMEOUT_MS', option: 'statementTimeoutMillis', group: 'time', status: 'available', default: 0,
+    rule: whole(0, INVOCATION, 'ms') },
+  { name: 'THAWPOOL_DEADLINE_RESERVE_MS', option: 'deadlineReserveMillis', group: 'time', status: 'available', default: 250,
+    rule: whole(0, INVOCATION, 'ms') },
+
+  { name: 'THAWPOOL_VALIDATE_AFTER_IDLE_MS', option: 'validateAfterIdleMillis', group: 'proof', status: 'available', default: 1000,
+    rule: whole(0, DAY, 'ms') },
+  { name: 'THAWPOOL_VALIDATE_TIMEOUT_MS', option: 'validateTimeoutMillis', group: 'proof', status: 'available', default: 250,
+    rule: whole(1, INVOCATION, 'ms') },
+
+  { name: 'THAWPOOL_ROUTE', option: 'route', group: 'routing', status: 'available', default: 'direct',
+    rule: words({ direct: 'available', 'rds-proxy': 'planned', pgbouncer: 'planned' }) },
+  { name: 'THAWPOOL_PROXY_HOST', option: 'proxyHost', group: 'routing', status: 'planned', default: 'none', rule: oneHost },
+  { name: 'THAWPOOL_READER_HOST', option: 'readerHost', group: 'routing', status: 'planned', default: 'none', rule: oneHost },
+
+  { name: 'THAWPOOL_READ_ONLY', option: 'readOnly', group: 'routing', status: 'available', default: 'false',
+    rule: words({ true: 'available', false: 'available' }) },
+
+  { name: 'THAWPOOL_METRICS', option: 'metrics', group: 'telemetry', status: 'available', default: 'off',
+    rule: words({ off: 'available', emf: 'planned' }) },
+  { name: 'THAWPOOL_METRICS_NAMESPACE', option: 'metricsNamespace', group: 'telemetry', status: 'planned', default: 'none',
+    rule: text('a name of 1 to 255 characters', /^.{1,255}$/) },
+];
+
+/**
+ * Explains each variable: meaning, reason for the default, and the limit of AWS or PostgreSQL it must stay under, in
+ * Markdown. Apart from the table, so that a bundle that only reads the environment does not carry it.
+ */
+// biome-ignore format: a table reads best with one variable to a paragraph
+export const descriptions: Readonly<Record<string, string>> = {
+  DATABASE_URL: 'Where to connect, in one value: `postgres://user:password@host:5432/database`. What it leaves out comes from ' +
+      'the variables below. Percent-encode `@ : / ? # %` in the password.',
+  PGHOST: 'The server, or the directory of its Unix socket. One host only: pg does not try several.',
+  PGPORT: 'The TCP port; 65535 is the highest there is.',
+  PGDATABASE: 'The database. PostgreSQL cuts names at 63 bytes.',
+  PGUSER: 'The role to log in as. Set it: the system user of a Lambda sandbox is no role of yours.',
+  PGPASSWORD: 'The role’s password, taken as it is, spaces included. It never appears in an error.',
+  PGAPPNAME: 'The name shown in `pg_stat_activity`. PostgreSQL cuts it at 63 bytes.',
+  PGSSLMODE: 'How far the server must prove who it is. `verify-full`: certificate and host name; `verify-ca`: certificate only ' +
+      '(needs `PGSSLROOTCERT`); `require`: encrypted, and verified only as far as `verify-ca` if `PGSSLROOTCERT` is set; ' +
+      '`no-verify`: encrypted only; `disable`: no TLS. Verified by default because a password sent to the wrong server is lost.',
+  PGSSLROOTCERT: 'The certificate authorities to trust, and no others; `system` means Node’s own. Without it, Node’s own and, where ' +
+      'the file exists, `/var/runtime/ca-cert.pem`, with which Lambda’s zip runtimes bring Amazon’s (container images do not).',
+  THAWPOOL_AUTH: 'Where the password comes from: given, an IAM token, or a secret in Secrets Manager.',
+  THAWPOOL_SECRET_ARN: 'The secret that `auth: secret` reads.',
+  THAWPOOL_MAX: 'Hard limit of open connections in one sandbox. Small, because it is multiplied by the concurrency of the function: ' +
+      'sandboxes × `max` must stay below the server’s `max_connections`, which RDS and Aurora set to 5000 at most. Not 1, because ' +
+      'a handler that queries beside its own transaction needs two.',
+  THAWPOOL_MAX_IDLE: 'What may stay open over a freeze; what a burst opened above it closes at the end of the invocation. One is enough ' +
+      'for the next handler to start at once, and each one kept occupies the server while nobody uses it. At most `max`.',
+  THAWPOOL_MAX_PER_ENVIRONMENT: 'Hard limit of open connections in all threads of one process together, where `max` counts in each thread alone. For Lambda ' +
+      'Managed Instances, which run 8 threads per vCPU, each with a pool: environments × this must stay below `max_connections`. None by default, ' +
+      'because elsewhere there is one thread. Pools of different names count apart. See [managed-instances.md](managed-instances.md).',
+  THAWPOOL_ACQUIRE_TIMEOUT_MS: 'One budget for the queue, DNS, TCP, TLS, login and proof of life, cut short by the invocation’s own deadline. An Aurora ' +
+      'that pauses takes 15 to 30 s to resume: raise it there. At most 900000, the longest invocation.',
+  THAWPOOL_IDLE_TIMEOUT_MS: 'A connection unused for this long is discarded without asking; 0 is never. Below 350000: NAT gateways, Network Load Balancers and ' +
+      'connection tracking forget a silent flow after 350 s. At most 86400000, a day.',
+  THAWPOOL_MAX_LIFETIME_MS: 'A connection older than this, less up to 10 % of jitter, is replaced; 0 is never. It spreads reconnects and follows DNS ' +
+      'after a failover. At most 86400000: RDS Proxy ends a session after 24 h.',
+  THAWPOOL_STATEMENT_TIMEOUT_MS: 'The longest a statement may run; 0 sets no limit of its own, since the invocation’s deadline always holds. At most ' +
+      '900000, the longest invocation.',
+  THAWPOOL_DEADLINE_RESERVE_MS: 'Kept back before the sandbox is ended: 250 is room for a cancel, a rollback and a close within one region. It must stay ' +
+      'well below the function’s own timeout, or nothing is left to work in.',
+  THAWPOOL_VALIDATE_AFTER_IDLE_MS: 'A connection without proof of life for this long is proven again before anyone gets it; 0 proves it every time. One ' +
+      'second keeps steady traffic free of pings. It has no use above `idleTimeoutMillis`.',
+  THAWPOOL_VALIDATE_TIMEOUT_MS: 'The longest a proof of life may take; less once the round trip is known. Short, because it is what a dead socket costs, ' +
+      'and it is spent out of `acquireTimeoutMillis`.',
+  THAWPOOL_ROUTE: 'What stands between the function and the server; a pooler refuses things that a server takes.',
+  THAWPOOL_PROXY_HOST: 'The endpoint of the RDS Proxy, where it differs from the host.',
+  THAWPOOL_READER_HOST: 'The endpoint for reads.',
+  THAWPOOL_READ_ONLY: 'Whether a server that cannot be written to will do: a standby, or one that makes every transaction read-only. Off, because ' +
+      'after a failover the writer’s name may still lead to the old writer: such a server is refused and the name resolved again.',
+  THAWPOOL_METRICS: 'Writes one line of CloudWatch’s embedded metric format per invocation. Off, because CloudWatch bills each metric.',
+  THAWPOOL_METRICS_NAMESPACE: 'The CloudWatch namespace of those metrics; CloudWatch takes 255 characters at most.',
+};
+
+/** Reports bad options or variables, all of them at once. It never holds a secret. */
+export class EnvError extends Error {
+  /** Stable identifier, the same that the pool's own option errors carry. */
+  readonly code = 'ERR_POOL_INVALID_OPTION';
+  /** One sentence for each bad value. */
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    const many = `${problems.length} settings are not usable:\n${problems.map((problem) => `- ${problem}`).join('\n')}`;
+    super(problems.length === 1 ? problems[0] : many);
+    this.name = 'EnvError';
+    this.problems = problems;
+  }
+}
+
+/**
+ * Returns a connection string with every password in it replaced by `***`.
+ * It rather hides too much than too little: in a malformed URL everything up to the last `@` may be the password.
+ */
+export function maskConnectionString(connectionString: string): string {
+  return connectionString
+    .replace(/((?:password|sslkey|passfile)\s*=\s*)('[^']*'|[^&\s]*)/gi, '$1***')
+    .replace(/^(.*?:\/\/[^:@]*):.*@/s, '$1:***@')
+    .replace(/^(.*?:\/\/[^:@]*):(?!\d{1,5}(?:[/?#]|$))[^@]*$/s, '$1:***');
+}
+
+/** Tells why a connection string cannot be used, without repeating any of it; nothing when it can. */
+function urlFault(connectionString: string): string | undefined {
+  if (!/^postgres(?:ql)?:\/\//.test(connectionString)) return 'it does not begin so';
+  try {
+    // An empty host after credentials means "from PGHOST" to libpq and pg, yet is no URL to the parser.
+    const url = new URL(connectionString.replace('@/', '@localhost/'));
+    for (const part of [url.username, url.password, url.hostname, url.pathname]) decodeURIComponent(part);
+    return undefined;
+  } catch (error) {
+    if (error instanceof URIError) return 'its percent-encoding is broken: a % itself is written %25';
+    return 'it does not parse: percent-encode @ : / ? # % in the user name and password, and name one host only';
+  }
+}
+
+function expected(rule: Rule): string {
+  if (rule.kind === 'word') return `one of ${available(rule.words).join(', ')}`;
+  if (rule.kind !== 'integer') return rule.expects;
+  return `a whole number from ${rule.min} to ${rule.max}${rule.unit === 'ms' ? ' (milliseconds)' : ''}`;
+}
+
+const available = (list: Readonly<Record<string, Status>>): string[] =>
+  Object.keys(list).filter((word) => list[word] === 'available');
+
+function accepts(rule: Rule, value: unknown): boolean {
+  if (rule.kind === 'integer') return Number.isInteger(value) && Number(value) >= rule.min && Number(value) <= rule.max;
+  if (typeof value !== 'string' || value === '') return false;
+  if (rule.kind === 'word') return available(rule.words).includes(value);
+  return rule.kind === 'url' ? urlFault(value) === undefined : (rule.pattern?.test(value) ?? true);
+}
+
+/** Shows a refused value: never a secret, and never more than 80 characters, which is enough to recognise it. */
+function shown(variable: Variable, raw: unknown): string {
+  const visible = variable.rule.kind === 'url' && typeof raw === 'string' && raw.includes('://');
+  if (variable.secret && !visible) return 'a value that is not shown because it may hold a password';
+  if (typeof raw === 'string') {
+    const masked = visible ? maskConnectionString(raw) : raw;
+    return JSON.stringify(masked.length > 80 ? `${masked.slice(0, 80)}…` : masked);
+  }
+  return typeof raw === 'number' ? String(raw) : raw === null ? 'null' : `a value of type ${typeof raw}`;
+}
+
+/** Says in one sentence what is wrong with a value, where it can be set and what to do; nothing when it is fine. */
+function fault(variable: Variable, subject: string, value: unknown, raw: unknown): string | undefined {
+  const { rule, option, name, status } = variable;
+  const where = `(option ${option}, environment ${name})`;
+  if (status === 'planned')
+    return `${subject} is set, but this version of thawpool does not have it ${where}: leave it out`;
+  if (rule.kind === 'word' && typeof value === 'string' && rule.words[value] === 'planned') {
+    const instead = available(rule.words).join(' or ');
+    return `${subject} is "${value}", which this version of thawpool does not have ${where}: use ${instead}, or leave it out`;
+  }
+  if (accepts(rule, value)) return undefined;
+  const because = rule.kind === 'url' && typeof value === 'string' ? urlFault(value) : undefined;
+  const advice = because ?? (rule.kind === 'word' ? rule.advice : undefined) ?? `the default is ${variable.default}`;
+  return `${subject} must be ${expected(rule)}, got ${shown(variable, raw)} ${where}: ${advice}`;
+}
+
+/**
+ * Checks an option that was given in code by the rules of its environment variable, and returns it.
+ * A number must be a number here, not its digits; a `password` that is a function is the caller's to let through.
+ *
+ * @throws {@link EnvError} (`ERR_POOL_INVALID_OPTION`) naming the option, its variable, the value and what is allowed.
+ */
+export function checkOption<Name extends OptionName>(name: Name, value: unknown): NonNullable<EnvValues[Name]> {
+  const variable = variables.find((candidate) => candidate.option === name);
+  const problem = variable ? fault(variable, name, value, value) : `${name} is not an option of thawpool`;
+  if (problem !== undefined) throw new EnvError([problem]);
+  return value as NonNullable<EnvValues[Name]>;
+}
+
+/**
+ * Measures how much of two words is common to both in the same order (longest common subsequence), from 0 to 1. Unlike
+ * the edit distance it leads from a part of a name to the whole of it: from HOST to PROXY_HOST rather than to ROUTE.
+ */
+function likeness(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, () => 0);
+  for (const letter of a) {
+    const row = [0];
+    for (let j = 1; j <= b.length; j++) {
+      const same = letter === b[j - 1] ? (above[j - 1] ?? 0) + 1 : 0;
+      row.push(Math.max(same, above[j] ?? 0, row[j - 1] ?? 0));
+    }
+    above = row;
+  }
+  return (2 * (above[b.length] ?? 0)) / (a.length + b.length);
+}
+
+function warnUnknown(name: string): string {
+  const word = name.toUpperCase().replace(/^THAWPOOL_?/, '');
+  const nearest = variables
+    .filter((known) => known.name.startsWith('THAWPOOL_'))
+    .map((known) => ({ known: known.name, like: likeness(word, known.name.slice('THAWPOOL_'.length)) }))
+    .reduce((best, next) => (next.like > best.like ? next : best));
+  return `${name} is set, but thawpool has no such variable and ignores it; the nearest known name is ${nearest.known}`;
+}
+
+/**
+ * Reads and checks the environment. An empty variable counts as not set; spaces around a value are dropped, except of
+ * `PGPASSWORD`. Numbers are decimal digits only.
+ *
+ * @returns the options that are set, and one warning for each `THAWPOOL_…` name that does not exist. No warning holds a value.
+ * @throws {@link EnvError} (`ERR_POOL_INVALID_OPTION`) naming every bad variable, not only the first.
+ */
+export function readEnv(env: Readonly<Record<string, string | undefined>>): {
+  values: EnvValues;
+  warnings: string[];
+} {
+  const values: Partial<Record<OptionName, string | number>> = {};
+  const problems: string[] = [];
+  for (const variable of variables) {
+    const raw = env[variable.name] ?? '';
+    const trimmed = variable.name === 'PGPASSWORD' ? raw : raw.trim();
+    if (trimmed === '') continue;
+    const value = variable.rule.kind === 'integer' && /^\d+$/.test(trimmed) ? Number(trimmed) : trimmed;
+    const problem = fault(variable, variable.name, value, trimmed);
+    if (problem === undefined) values[variable.option] = value;
+    else problems.push(problem);
+  }
+  if (problems.length > 0) throw new EnvError(problems);
+  const known = new Set(variables.map((variable) => variable.name));
+  const unknown = Object.keys(env).filter((name) => /^THAWPOOL/i.test(name) && !known.has(name) && env[name]?.trim());
+  return { values: values as EnvValues, warnings: unknown.map(warnUnknown) };
+}

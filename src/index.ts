@@ -1,0 +1,20 @@
+// The package's front door: composes the pool, the PostgreSQL connector and the Lambda lifecycle.
+export type { CreatePoolOptions } from './create-pool.ts';
+export { AmbiguousResultError } from './pg/ambiguous-result-error.ts';
+export type { ConnectErrorCode } from './pg/connect-error.ts';
+export type { PgAcquireOptions } from './pg/lending.ts';
+export type { PgLease } from './pg/pg-lease.ts';
+export { type ConnectCallback, PgPool, type PgQueryConfig } from './pg/pg-pool.ts';
+export type { Transaction, TransactionOptions } from './pg/transaction.ts';
+export {
+  AcquireError,
+  type CorePoolErrorCode,
+  type EvictReason,
+  PoolError,
+  type PoolEvent,
+  type PoolObserver,
+  type PoolStats,
+  type TimelineEntry,
+} from './pool/index.ts';
+export { createPool, getPool } from './registry.ts';
+export { type WithPoolOptions, withPool } from './with-pool.ts';

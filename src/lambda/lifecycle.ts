@@ -1,0 +1,151 @@
+// Tells a pool when invocations begin and end. It is handed the pool and knows nothing of PostgreSQL or Middy.
+
+import type { Clock, Instant } from '../pool/index.ts';
+import { invocationDeadline } from './deadline.ts';
+import { freezeGap } from './freeze-gap.ts';
+
+/** What the lifecycle does with a pool. */
+export interface LifecyclePool {
+  thaw(frozenMillis: number | undefined): Promise<void>;
+  freeze(): Promise<void>;
+  /** Takes back what an invocation has not released. @returns what that was, one description for each */
+  reclaim(invocation: Invocation): string[];
+  /** The invocation's time is nearly up: stops what it runs, and closes what is not over after `graceMillis`. */
+  expire(invocation: Invocation, graceMillis: number): Promise<void>;
+}
+
+/** The part of a Lambda context that is looked at; every part of it may be missing outside Lambda. */
+export interface ContextLike {
+  readonly awsRequestId?: string;
+  readonly getRemainingTimeInMillis?: () => number;
+}
+
+/** One invocation: the owner of what is acquired in it. */
+export interface Invocation {
+  readonly requestId: string | undefined;
+  /** Wall clock, milliseconds since 1970, beyond which nothing is waited for. */
+  readonly deadline: number | undefined;
+}
+
+/** What the lifecycle needs to know. */
+export interface LifecycleOptions {
+  readonly clock: Clock;
+  readonly deadlineReserveMillis: number;
+  /** The environment, where Lambda says what kind of process this is. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly onWarning: (message: string) => void;
+}
+
+interface Active extends Invocation {
+  /** How often it was begun: two wrappers around one handler share their invocation. */
+  depth: number;
+  /** Fires at its deadline. */
+  timer: unknown;
+}
+
+/** The part of the reserve in which cancelled statements may still be rolled back before their connections are closed. */
+const graceShare = 0.4;
+
+/** Follows the invocations of one pool. Nothing here fails an invocation. */
+export class Lifecycle {
+  readonly #pool: LifecyclePool;
+  readonly #options: LifecycleOptions;
+  readonly #active = new Set<Active>();
+  readonly #byContext = new WeakMap<object, Active>();
+  /** Set on Lambda Managed Instances, where one process serves several invocations at once and is not frozen. */
+  readonly #concurrent: boolean;
+  /** On Lambda proper the next invocation begins only when the last one is over. */
+  readonly #oneAtATime: boolean;
+  #lastSeen: Instant;
+
+  constructor(pool: LifecyclePool, options: LifecycleOptions) {
+    this.#pool = pool;
+    this.#options = options;
+    this.#concurrent = Boolean(options.env['AWS_LAMBDA_MAX_CONCURRENCY']);
+    this.#oneAtATime = Boolean(options.env['AWS_LAMBDA_RUNTIME_API']) && !this.#concurrent;
+    this.#lastSeen = options.clock.now();
+  }
+
+  /**
+   * An invocation begins: the pool is told how long the process may have been frozen. Works whether or not the end of
+   * the one before was seen.
+   */
+  async begin(context: ContextLike & object): Promise<Invocation> {
+    const known = this.#byContext.get(context);
+    if (known && this.#active.has(known)) {
+      known.depth += 1;
+      return known;
+    }
+    const now = this.#options.clock.now();
+    this.#leaveThoseOver(now.wall);
+    const gap = freezeGap({ lastSeen: this.#lastSeen, now, active: this.#active.size, concurrent: this.#concurrent });
+    const invocation: Active = {
+      requestId: context.awsRequestId,
+      deadline: invocationDeadline({
+        remainingMillis: remainingOf(context),
+        now: now.wall,
+        reserveMillis: this.#options.deadlineReserveMillis,
+      }),
+      depth: 1,
+      timer: undefined,
+    };
+    this.#watchDeadline(invocation, now.wall);
+    this.#active.add(invocation);
+    this.#byContext.set(context, invocation);
+    this.#lastSeen = now;
+    await this.#pool.thaw(gap);
+    return invocation;
+  }
+
+  /**
+   * An invocation ends, well or badly: what it has not released is taken back, and when it was the last one the pool
+   * gets ready to be frozen.
+   */
+  async end(invocation: Invocation): Promise<void> {
+    const active = invocation as Active;
+    if (!this.#active.has(active)) return;
+    active.depth -= 1;
+    if (active.depth > 0) return;
+    this.#leave(active);
+    if (this.#active.size === 0) await this.#pool.freeze();
+    this.#lastSeen = this.#options.clock.now();
+  }
+
+  /** Invocations whose end was not seen: here the next one has begun, elsewhere their time is up. */
+  #leaveThoseOver(now: number): void {
+    const { deadlineReserveMillis } = this.#options;
+    for (const active of this.#active) {
+      const { deadline = Number.POSITIVE_INFINITY } = active;
+      if (this.#oneAtATime || now >= deadline + deadlineReserveMillis) this.#leave(active);
+    }
+  }
+
+  #leave(invocation: Active): void {
+    this.#active.delete(invocation);
+    if (invocation.timer !== undefined) this.#options.clock.clearTimer(invocation.timer);
+    const left = this.#pool.reclaim(invocation);
+    if (left.length === 0) return;
+    const which = invocation.requestId === undefined ? 'An invocation' : `Invocation ${invocation.requestId}`;
+    this.#options.onWarning(
+      `${which} ended and left behind: ${left.join('; ')}. That was taken back. Release what you acquire and await what you start, or use use(fn) and transaction(fn), which do both.`,
+    );
+  }
+
+  #watchDeadline(invocation: Active, now: number): void {
+    if (invocation.deadline === undefined) return;
+    const grace = this.#options.deadlineReserveMillis * graceShare;
+    invocation.timer = this.#options.clock.setTimer(
+      () => void this.#pool.expire(invocation, grace),
+      Math.max(0, invocation.deadline - now),
+    );
+  }
+}
+
+/** A test double's method may throw; that is no reason to fail an invocation. */
+function remainingOf(context: ContextLike): number | undefined {
+  try {
+    return context.getRemainingTimeInMillis?.();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,120 @@
+import { PoolError } from '../pool/index.ts';
+import { codeOf, isLostConnection, isSqlState } from './sqlstate.ts';
+
+/** Stable codes of the ways in which a connection cannot be made. */
+export type ConnectErrorCode =
+  | 'ERR_POOL_CONNECT_DNS'
+  | 'ERR_POOL_CONNECT_REFUSED'
+  | 'ERR_POOL_CONNECT_TLS'
+  | 'ERR_POOL_CONNECT_AUTH'
+  | 'ERR_POOL_CONNECT_DATABASE'
+  | 'ERR_POOL_CONNECT_UNAVAILABLE'
+  | 'ERR_POOL_CONNECT_READ_ONLY'
+  | 'ERR_POOL_CONNECT_FAILED';
+
+/** What was tried. No secret is among it. */
+export interface ConnectTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string | undefined;
+  readonly database: string | undefined;
+}
+
+/** Explains TLS errors; what trusts whom is known elsewhere. Nothing for an error that has nothing to do with TLS. */
+export type TlsExplainer = (error: unknown) => string | undefined;
+
+/** Turns the error of the last attempt into one that says what it means and what to do. The original is its `cause`. */
+export function connectError(
+  error: unknown,
+  target: ConnectTarget,
+  attempts: { readonly count: number; readonly millis: number },
+  explainTls: TlsExplainer,
+): PoolError {
+  const [code, text] = explain(error, target, explainTls);
+  const { count, millis } = attempts;
+  const tried = count > 1 ? ` Tried ${count} times in ${(millis / 1000).toFixed(1)} s.` : '';
+  return new PoolError(code, `${text}${tried} See ${code}.`, { cause: error });
+}
+
+type Explanation = readonly [code: ConnectErrorCode, text: string];
+
+interface Facts {
+  /** Where, in words. */
+  readonly at: string;
+  readonly target: ConnectTarget;
+  readonly code: string | undefined;
+  readonly message: string;
+}
+
+const noName = ({ target, code }: Facts): Explanation => [
+  'ERR_POOL_CONNECT_DNS',
+  `The host name "${target.host}" was not found (${code}). Check PGHOST or DATABASE_URL, and that the function's network can resolve it.`,
+];
+const noAnswer = ({ at, code }: Facts): Explanation => [
+  'ERR_POOL_CONNECT_REFUSED',
+  `Nothing answers at ${at} (${code}). Check the host and PGPORT, that the server runs, and the security groups.`,
+];
+const noEntry = ({ at, target, message }: Facts): Explanation => [
+  'ERR_POOL_CONNECT_AUTH',
+  `The server at ${at} refused user "${target.user ?? ''}" (${message}). Check the user, its password, and pg_hba.conf or rds_iam.`,
+];
+
+/** What the codes of Node.js and PostgreSQL mean to whoever reads the log. */
+const explanations: Readonly<Record<string, (facts: Facts) => Explanation>> = {
+  ENOTFOUND: noName,
+  EAI_AGAIN: noName,
+  ECONNREFUSED: noAnswer,
+  EHOSTUNREACH: noAnswer,
+  ENETUNREACH: noAnswer,
+  ETIMEDOUT: noAnswer,
+  ENOENT: noAnswer,
+  '28P01': noEntry,
+  '28000': noEntry,
+  '3D000': ({ at, target, message }) => [
+    'ERR_POOL_CONNECT_DATABASE',
+    `There is no database "${target.database ?? target.user ?? ''}" at ${at} (${message}). Check PGDATABASE or the path of DATABASE_URL.`,
+  ],
+  '53300': ({ at, message }) => [
+    'ERR_POOL_CONNECT_UNAVAILABLE',
+    `The server at ${at} has no connection slots left (${message}). Lower THAWPOOL_MAX or the function's concurrency, raise max_connections, or go through a proxy.`,
+  ],
+  ERR_POOL_INVALID_OPTION: ({ message }) => ['ERR_POOL_CONNECT_FAILED', message],
+  ERR_POOL_CONNECT_READ_ONLY: ({ at, message }) => ['ERR_POOL_CONNECT_READ_ONLY', `${message} (${at})`],
+};
+
+function explain(error: unknown, target: ConnectTarget, explainTls: TlsExplainer): Explanation {
+  const at = target.host.startsWith('/') ? target.host : `${target.host}:${target.port}`;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = codeOf(error);
+  const tls = explainTls(error);
+  if (tls !== undefined) return ['ERR_POOL_CONNECT_TLS', `TLS to ${at} failed (${message}). ${tls}`];
+  const known = code === undefined ? undefined : explanations[code];
+  if (known) return known({ at, target, code, message });
+  if (isSqlState(code)) {
+    const kind = isLostConnection(error) ? 'ERR_POOL_CONNECT_UNAVAILABLE' : 'ERR_POOL_CONNECT_FAILED';
+    return [kind, `The server at ${at} did not let us in (${code}: ${message}).`];
+  }
+  if (isLostConnection(error)) {
+    return [
+      'ERR_POOL_CONNECT_UNAVAILABLE',
+      `The connection to ${at} was closed before it was ready (${message}). The server may be restarting, or something on the way ends connections.`,
+    ];
+  }
+  if (message.startsWith('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password')) {
+    return [
+      'ERR_POOL_CONNECT_AUTH',
+      `The server at ${at} asks for a password and none is set (${message}). Set PGPASSWORD, or the password in DATABASE_URL.`,
+    ];
+  }
+  return ['ERR_POOL_CONNECT_FAILED', `Connecting to ${at} failed (${message}).`];
+}
+
+/** The refusal of a server that cannot be written to, by a pool that is for writing. */
+export function readOnlyServerError(standby: boolean): PoolError {
+  return new PoolError(
+    'ERR_POOL_CONNECT_READ_ONLY',
+    standby
+      ? 'The server is a standby and cannot be written to: a failover may be under way, or the host is a reader endpoint. For a pool that only reads, set readOnly (THAWPOOL_READ_ONLY=true)'
+      : 'The server makes every transaction read-only (default_transaction_read_only): a failover may be under way, or the role is set so. For a pool that only reads, set readOnly (THAWPOOL_READ_ONLY=true)',
+  );
+}

@@ -1,0 +1,109 @@
+// What the Lambda lifecycle does with a pool; kept off `PgPool` so that nobody calls it by accident.
+
+import type { Duplex } from 'node:stream';
+import { framesOf } from '../pool/acquire-errors.ts';
+import { ageSlots } from '../pool/freeze.ts';
+import { type Clock, type Lease, PoolError } from '../pool/index.ts';
+import { owner, type PoolOwner, shared } from './lending.ts';
+import type { PgPool } from './pg-pool.ts';
+import { hushRejections } from './running-work.ts';
+import type { Session } from './session.ts';
+import { sketchOf } from './sketch.ts';
+import { isLostConnection } from './sqlstate.ts';
+
+/** The lifecycle of a pool. */
+export interface PoolControl {
+  /** A view of the pool whose work belongs to `owner`; it is a `PgPool` like any other. */
+  viewFor(owner: PoolOwner): PgPool;
+  thaw(frozenMillis: number | undefined): Promise<void>;
+  freeze(): Promise<void>;
+  /**
+   * Takes back what the owner has not released. A connection that is still busy is closed.
+   *
+   * @returns what that was, one description for each
+   */
+  reclaim(owner: PoolOwner): string[];
+  /**
+   * The owner's time is nearly up: what it runs is cancelled, and what is not over after `graceMillis` is closed, so
+   * that no session stays in a transaction. Each statement fails with `ERR_POOL_DEADLINE`.
+   */
+  expire(owner: PoolOwner, graceMillis: number): Promise<void>;
+  /** Closes what is idle, and says so to the server. */
+  closeIdle(): Promise<void>;
+  readonly clock: Clock;
+  /** For tests: has everything that is open be older by so much, and the next thaw hear of a gap longer by so much. */
+  age(millis: number): void;
+  /** For tests: the socket of each connection that is open, in use or not. */
+  sockets(): Duplex[];
+}
+
+/** Gives access to a pool's lifecycle. */
+export function controlOf(pool: PgPool): PoolControl {
+  const own = pool[shared];
+  const { core, base } = own;
+  let agedMillis = 0;
+  return {
+    viewFor: (whose) => Object.create(base, { [owner]: { value: whose } }) as PgPool,
+    thaw: (frozenMillis) => {
+      // Invocations come only after the restore.
+      own.beforeSnapshot = false;
+      const gap = frozenMillis === undefined ? undefined : frozenMillis + agedMillis;
+      agedMillis = 0;
+      return core.thaw(gap);
+    },
+    freeze: () => core.freeze(),
+    reclaim: (whose) => {
+      hushRejections(whose);
+      const leaks = core.leasesOf(whose).map(describe);
+      const count = core.reclaim(whose, (session) => session.quiet);
+      const waits = count - leaks.length;
+      return waits > 0 ? [...leaks, `${waits} ${waits === 1 ? 'acquire' : 'acquires'} still waiting`] : leaks;
+    },
+    expire: (whose, graceMillis) => expire(() => core.leasesOf(whose), graceMillis),
+    closeIdle: async () => {
+      core.evict('closed');
+      await core.freeze();
+    },
+    clock: core.options.clock,
+    age(millis) {
+      ageSlots(core.slotsForInspection(), millis);
+      agedMillis += millis;
+    },
+    sockets: () =>
+      [...core.slotsForInspection()].flatMap(({ resource, leaving }) => (!leaving && resource?.socket) || []),
+  };
+}
+
+/** What an invocation has left behind: the statement that is still running, or where the connection was acquired. */
+function describe({ resource, origin }: Lease<Session>): string {
+  const [running] = resource.pending;
+  const busy = running === undefined ? '' : ` still running ${JSON.stringify(sketchOf(running))}`;
+  if (origin === undefined) return `a query${busy} that was not awaited`;
+  return `a connection${busy}, acquired${framesOf(origin)}`;
+}
+
+async function expire(leases: () => Lease<Session>[], graceMillis: number): Promise<void> {
+  const busy = leases().filter(({ resource }) => !resource.quiet);
+  for (const { resource } of busy) resource.interrupt(deadlineError);
+  await Promise.all(busy.map(({ resource }) => resource.cancel(graceMillis)));
+  await new Promise((resolve) => setTimeout(resolve, graceMillis).unref());
+  for (const { resource } of leases()) {
+    if (resource.quiet && resource.transactionStatus === 'I') continue;
+    resource.interrupt(deadlineError);
+    void resource.close(false);
+  }
+}
+
+function deadlineError(cause: unknown): PoolError {
+  // Interrupted a second time, when it was closed: the first word stands.
+  if (cause instanceof PoolError && cause.code === 'ERR_POOL_DEADLINE') return cause;
+  // Without the server's word it may have run all the same; without COMMIT nothing of a transaction has.
+  const end = isLostConnection(cause)
+    ? 'the server did not confirm in the time that deadlineReserveMillis keeps back that the statement was cancelled, and its connection was closed. It may or may not have run, unless it was part of a transaction, which is rolled back'
+    : 'the statement was cancelled and its transaction rolled back in the time that deadlineReserveMillis keeps back, so that nothing is left behind at the server';
+  return new PoolError(
+    'ERR_POOL_DEADLINE',
+    `Stopped because the invocation is nearly over: ${end}. Give the function more time, or the statement less to do. See ERR_POOL_DEADLINE.`,
+    { cause },
+  );
+}

@@ -1,0 +1,116 @@
+// `pool.query()`: acquire, run one statement, release. Kept apart because it is the hottest path there is.
+
+import pg from 'pg';
+import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
+import { AmbiguousResultError } from './ambiguous-result-error.ts';
+import { followed } from './running-work.ts';
+import type { Session } from './session.ts';
+import { isClientSideTimeout } from './sqlstate.ts';
+import { judgeStatementError } from './statement-error.ts';
+
+type QueryCallback = (error: Error | undefined, result?: unknown) => void;
+type AnyQuery = (text: unknown, values: unknown, callback: QueryCallback) => unknown;
+
+/** What a query needs of its pool. */
+export interface QueryContext {
+  readonly core: Pool<Session>;
+  readonly acquire: AcquireOptions | undefined;
+  /** The pool is for writing. */
+  readonly writer: boolean;
+  /** Tells the pool's listeners of what was done with a client. */
+  tell(what: 'acquire' | 'release', session: Session, error?: Error): void;
+}
+
+/** A statement that keeps failing for want of a connection is a matter for the caller. */
+const mostAttempts = 3;
+
+/**
+ * Runs one statement on a connection of the pool, in all forms that pg's `pool.query` takes. One that provably did not
+ * run is run again on another connection.
+ *
+ * @returns a promise, or nothing where a callback was given
+ */
+export function poolQuery(
+  context: QueryContext,
+  [text, values, callback]: readonly unknown[],
+): Promise<unknown> | undefined {
+  if (typeof values === 'function') return poolQuery(context, [text, undefined, values]);
+  if (typeof text === 'function') return refuseFunction(text as QueryCallback);
+  const result = query(context, text, values);
+  if (typeof callback !== 'function') return followed(context.acquire?.owner, result);
+  const done = callback as QueryCallback;
+  // Out of the promise, so that what the callback throws is the caller's uncaught exception and not a lost rejection.
+  result.then(
+    (rows) => process.nextTick(done, undefined, rows),
+    (error: Error) => process.nextTick(done, error),
+  );
+  return undefined;
+}
+
+/** As pg does: the function is taken for a callback that has lost its statement, and is told so. */
+function refuseFunction(callback: QueryCallback): undefined {
+  const error = new TypeError('Passing a function as the first parameter to pool.query is not supported');
+  setImmediate(callback, error);
+  return undefined;
+}
+
+async function query(context: QueryContext, text: unknown, values: unknown): Promise<unknown> {
+  const { core, acquire, writer } = context;
+  for (let attempt = 1; ; attempt += 1) {
+    const lease = core.tryAcquire(acquire?.owner) ?? (await core.acquire(acquire));
+    try {
+      return await run(lease, context, text, values);
+    } catch (error) {
+      // The driver's own stack ends in the socket; this one leads to whoever asked.
+      if (error instanceof Error) Error.captureStackTrace(error);
+      const verdict = judgeStatementError(error, { idempotent: isIdempotent(text), first: true, writer });
+      if (verdict === 'fail') throw error;
+      if (verdict === 'ambiguous') throw new AmbiguousResultError('statement', error);
+      if (attempt === mostAttempts || isSubmittable(text)) throw error;
+      if (verdict === 'demoted') core.evict('invalid');
+    }
+  }
+}
+
+function run(lease: Lease<Session>, { tell }: QueryContext, text: unknown, values: unknown): Promise<unknown> {
+  const session = lease.resource;
+  session.lease = lease;
+  tell('acquire', session);
+  return new Promise((resolve, reject) => {
+    let answered = false;
+    const done: QueryCallback = (error, result) => {
+      // A value that cannot be bound is told twice: as an error, and when the server is ready again (pg 8.23, lib/query.js).
+      if (answered) return;
+      answered = true;
+      if (error) {
+        tell('release', session, error);
+        giveBack(lease, error);
+        reject(error);
+      } else {
+        tell('release', session);
+        lease.release();
+        resolve(result);
+      }
+    };
+    try {
+      (session.query as AnyQuery)(text, values, done);
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}
+
+/** A statement that failed leaves a sound connection behind, unless the driver gave up waiting for its answer. */
+function giveBack(lease: Lease<Session>, error: Error): void {
+  if (isClientSideTimeout(error)) lease.destroy(error);
+  else lease.release({ proven: error instanceof pg.DatabaseError });
+}
+
+/** The caller's word that running it twice does no harm. */
+function isIdempotent(config: unknown): boolean {
+  return (config as { idempotent?: unknown } | null | undefined)?.idempotent === true;
+}
+
+function isSubmittable(config: unknown): boolean {
+  return typeof (config as { submit?: unknown } | null | undefined)?.submit === 'function';
+}

@@ -1,0 +1,244 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type pg from 'pg';
+import { type Lease, PoolError } from '../pool/index.ts';
+import { refusalOf, refuse, type Session } from './session.ts';
+import { codeOf, isLostConnection } from './sqlstate.ts';
+import { isNeverSent, isSerializationFailure } from './statement-error.ts';
+
+/** How a transaction begins. PostgreSQL documentation, SET TRANSACTION. */
+export interface TransactionOptions {
+  /** @default the server's, which is read committed unless configured otherwise */
+  readonly isolationLevel?: 'read committed' | 'repeatable read' | 'serializable';
+  /** @default the server's, which is read-write unless configured otherwise */
+  readonly readOnly?: boolean;
+  /** Waits until a serializable read-only transaction can run without risk of failing; has no effect on others. */
+  readonly deferrable?: boolean;
+  /**
+   * How often the whole transaction, `fn` included, may be run again after a serialization failure (40001), a deadlock
+   * (40P01) or a connection that was lost before COMMIT was sent. 0 to 100.
+   *
+   * @default 0, because what `fn` does outside of the database is done again too
+   */
+  readonly retries?: number;
+  /**
+   * Committing it twice does no harm: `retries` then also hold when the connection was lost after COMMIT was sent.
+   *
+   * @default false
+   */
+  readonly idempotent?: boolean;
+}
+
+/** How far a transaction has come. */
+export interface TransactionProgress {
+  phase: 'begin' | 'body' | 'commit';
+  /** Its connection could be rolled back: whatever was lost, such as somebody else's socket, it was not this one. */
+  rolledBack?: boolean;
+}
+
+const levels: Readonly<Record<string, string>> = {
+  'read committed': 'READ COMMITTED',
+  'repeatable read': 'REPEATABLE READ',
+  serializable: 'SERIALIZABLE',
+};
+
+/**
+ * A transaction that is open. It ends with the function it was handed to: commits when that returns, rolls back when it
+ * throws.
+ */
+export class Transaction {
+  readonly #session: Session;
+  /** The lease that it runs in: once that is over, the connection is somebody else's. */
+  readonly #lease: Lease<Session> | undefined;
+  readonly #outer: Transaction | undefined;
+  readonly #depth: number;
+  #open = true;
+  /** Savepoints of one connection cannot overlap: the next begins when the one before has ended. */
+  #lastNested: Promise<unknown> = Promise.resolve();
+
+  /** @internal */
+  constructor(session: Session, outer?: Transaction) {
+    this.#session = session;
+    this.#lease = outer ? outer.#lease : session.lease;
+    this.#outer = outer;
+    this.#depth = outer ? outer.#depth + 1 : 0;
+  }
+
+  /**
+   * Runs a statement in this transaction; the same forms as a pg client's `query`.
+   *
+   * @throws PoolError `ERR_POOL_TRANSACTION_ENDED` once the transaction has ended, `ERR_POOL_RECLAIMED` once its
+   * invocation has.
+   */
+  readonly query: pg.ClientBase['query'] = ((...args: unknown[]): unknown => {
+    const refusal = this.#open ? this.#lost() : endedError();
+    return refusal === undefined ? this.#session.send(args) : refuse(args, refusal);
+  }) as pg.ClientBase['query'];
+
+  /**
+   * Runs a part of the transaction in a savepoint: what `fn` did is undone when it throws, and the error goes on to the
+   * caller, who may catch it and continue. Nested calls made at once run one after the other.
+   *
+   * @throws PoolError `ERR_POOL_TRANSACTION_ENDED` once the transaction has ended.
+   */
+  transaction<R>(fn: (tx: Transaction) => Promise<R> | R): Promise<R> {
+    const inner = this.#innermost();
+    if (inner !== this) return inner.transaction(fn);
+    const nested = this.#lastNested.then(() => this.#savepoint(fn));
+    this.#lastNested = nested.catch(() => {});
+    return nested;
+  }
+
+  async #savepoint<R>(fn: (tx: Transaction) => Promise<R> | R): Promise<R> {
+    if (!this.#open) throw endedError();
+    const name = `thawpool_${this.#depth + 1}`;
+    await this.run(`SAVEPOINT ${name}`);
+    const inner = new Transaction(this.#session, this);
+    try {
+      const result = await running.run(inner, () => fn(inner));
+      await inner.end();
+      await this.run(`RELEASE SAVEPOINT ${name}`);
+      return result;
+    } catch (error) {
+      await inner.end();
+      await this.undo(`ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`);
+      // in_failed_sql_transaction, out of RELEASE: the statement that failed is not the one that says so.
+      throw codeOf(error) === '25P02' ? abortedError('nested', error) : error;
+    }
+  }
+
+  /** @internal Runs a statement of the transaction's own. @throws PoolError `ERR_POOL_RECLAIMED` */
+  async run(text: string): Promise<pg.QueryResult> {
+    const refusal = this.#lost();
+    if (refusal !== undefined) throw refusal;
+    return (await this.#session.send([text])) as pg.QueryResult;
+  }
+
+  /**
+   * @internal Rolls back. What cannot be rolled back is no second error: without its connection the server does it by
+   * itself, and a session that is still in a transaction is not used again.
+   */
+  async undo(text: string): Promise<void> {
+    if (this.#session.usable) await this.run(text).catch(() => {});
+  }
+
+  #lost(): Error | undefined {
+    return this.#lease && refusalOf(this.#lease);
+  }
+
+  /**
+   * The nested transaction in which the caller already is, if it is one of this one: it would wait for itself here.
+   */
+  #innermost(): Transaction {
+    for (let inner = running.getStore(); inner; inner = inner.#outer) {
+      if (inner === this) break;
+      if (inner.#open && inner.#isInside(this)) return inner;
+    }
+    return this;
+  }
+
+  #isInside(outer: Transaction): boolean {
+    return this.#outer !== undefined && (this.#outer === outer || this.#outer.#isInside(outer));
+  }
+
+  /** @internal No statement goes through it any more; nested transactions still under way are waited for. */
+  async end(): Promise<void> {
+    this.#open = false;
+    await this.#lastNested;
+  }
+}
+
+/**
+ * Runs `fn` between BEGIN and COMMIT on one connection; ROLLBACK when it throws. Notes in `progress` how far it comes.
+ *
+ * @throws whatever `fn` throws; PoolError `ERR_POOL_TRANSACTION_ABORTED` when `fn` returned although a statement of it
+ * had failed, so that the server rolled back instead of committing.
+ */
+export async function runTransaction<R>(
+  session: Session,
+  options: TransactionOptions,
+  fn: (tx: Transaction) => Promise<R> | R,
+  progress: TransactionProgress,
+): Promise<R> {
+  const tx = new Transaction(session);
+  await tx.run(beginStatement(options));
+  progress.phase = 'body';
+  let result: R;
+  try {
+    result = await fn(tx);
+    await tx.end();
+  } catch (error) {
+    await tx.end();
+    await tx.undo('ROLLBACK');
+    progress.rolledBack = session.usable;
+    throw error;
+  }
+  progress.phase = 'commit';
+  const { command } = await tx.run('COMMIT');
+  // PostgreSQL answers COMMIT in a failed transaction with ROLLBACK, and no error.
+  if (command === 'ROLLBACK') throw abortedError('outer');
+  return result;
+}
+
+/** The nested transaction that the code which is running belongs to. */
+const running = new AsyncLocalStorage<Transaction>();
+
+/** What a transaction that failed may still come to. */
+export type TransactionVerdict =
+  /** Nothing of it has happened, not even `fn`. */
+  | 'begin-again'
+  /** Nothing was committed; `fn` has run. */
+  | 'run-again'
+  /** COMMIT was sent, and its answer lost. */
+  | 'ambiguous'
+  | 'fail';
+
+/** Decides what the failure of a transaction means. Pure. */
+export function judgeTransactionError(error: unknown, { phase, rolledBack }: TransactionProgress): TransactionVerdict {
+  const lost = isLostConnection(error);
+  if (phase === 'begin') return lost ? 'begin-again' : 'fail';
+  if (isSerializationFailure(error)) return 'run-again';
+  if (!lost || rolledBack) return 'fail';
+  return phase === 'commit' && !isNeverSent(error) ? 'ambiguous' : 'run-again';
+}
+
+/** @throws PoolError `ERR_POOL_INVALID_OPTION` */
+export function beginStatement({ isolationLevel, readOnly, deferrable, retries = 0 }: TransactionOptions): string {
+  if (!Number.isInteger(retries) || retries < 0 || retries > 100) {
+    throw new PoolError(
+      'ERR_POOL_INVALID_OPTION',
+      `retries must be a whole number from 0 to 100, got ${String(retries)}. See ERR_POOL_INVALID_OPTION.`,
+    );
+  }
+  const modes: string[] = [];
+  if (isolationLevel !== undefined) {
+    const level = Object.hasOwn(levels, isolationLevel) ? levels[isolationLevel] : undefined;
+    if (level === undefined) {
+      const allowed = Object.keys(levels).join(', ');
+      throw new PoolError(
+        'ERR_POOL_INVALID_OPTION',
+        `isolationLevel must be one of ${allowed}, got ${JSON.stringify(isolationLevel)}. See ERR_POOL_INVALID_OPTION.`,
+      );
+    }
+    modes.push(`ISOLATION LEVEL ${level}`);
+  }
+  if (readOnly !== undefined) modes.push(readOnly ? 'READ ONLY' : 'READ WRITE');
+  if (deferrable !== undefined) modes.push(deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE');
+  return ['BEGIN', ...modes].join(' ');
+}
+
+function endedError(): PoolError {
+  return new PoolError(
+    'ERR_POOL_TRANSACTION_ENDED',
+    'This transaction has ended: nothing more can run in it. Await every statement before the function given to transaction() returns. See ERR_POOL_TRANSACTION_ENDED.',
+  );
+}
+
+function abortedError(which: 'outer' | 'nested', cause?: unknown): PoolError {
+  return new PoolError(
+    'ERR_POOL_TRANSACTION_ABORTED',
+    which === 'outer'
+      ? 'Nothing was committed: a statement of the transaction had failed and its error was caught, so PostgreSQL rolled everything back at COMMIT. Let the error out, or run that part in a nested tx.transaction(). See ERR_POOL_TRANSACTION_ABORTED.'
+      : 'The nested transaction was rolled back: a statement of it had failed and its error was caught, after which PostgreSQL runs nothing more in it. Let the error out of the nested transaction and catch it there. See ERR_POOL_TRANSACTION_ABORTED.',
+    cause === undefined ? undefined : { cause },
+  );
+}

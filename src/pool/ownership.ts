@@ -1,0 +1,18 @@
+// Who has what: leases belong to whoever acquired them, never to "the current" anybody.
+
+import type { Lease } from './lease.ts';
+import type { SlotTable } from './slot.ts';
+
+/** What this owner has acquired and not given back. */
+export function leasesOf<T>(slots: SlotTable<T>, owner: object): Lease<T>[] {
+  return [...slots].flatMap((slot) => (slot.lease?.owner === owner && slot.lease.held ? [slot.lease] : []));
+}
+
+/** A check that throws has found nothing fit, and keeps no other lease from being taken back. */
+export function isFit<T>(resource: T, fit: (resource: T) => boolean): boolean {
+  try {
+    return fit(resource);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,115 @@
+import type { Instant } from './clock.ts';
+import type { EventStream, EvictReason, SlotState } from './events.ts';
+import type { Lease } from './lease.ts';
+import type { SlotFacts } from './policy.ts';
+import type { Abandonable } from './step.ts';
+
+/** One place in the pool and what is known of the resource in it. */
+export class Slot<T> implements SlotFacts {
+  readonly id: number;
+  state: SlotState | 'gone' = 'creating';
+  /** Missing while it is being made. */
+  resource: T | undefined;
+  createdAt: Instant;
+  idleSince: Instant;
+  provenAt: Instant;
+  provenEpoch: number;
+  lifetimeMillis = 0;
+  /** The lease it is out on. */
+  lease: Lease<T> | undefined;
+  /** The factory call that it waits for. */
+  step: Abandonable | undefined;
+  /** Why it is to be destroyed as soon as nobody has it any more. */
+  doomed: EvictReason | undefined;
+  /** Reported dead by its factory, and what it said. */
+  broken = false;
+  fault: unknown;
+  /** How far the step that it waits for has come. */
+  phases: { readonly phase: string; readonly at: Instant; readonly error?: unknown }[] = [];
+
+  constructor(id: number, now: Instant, epoch: number) {
+    this.id = id;
+    this.createdAt = now;
+    this.idleSince = now;
+    this.provenAt = now;
+    this.provenEpoch = epoch;
+  }
+
+  /** Whether its resource was given up: nothing may be done with it any more. */
+  get leaving(): boolean {
+    return this.state === 'closing' || this.state === 'gone';
+  }
+
+  /** Notes an answer that was asked for in `epoch`. */
+  proven(now: Instant, epoch: number): void {
+    this.provenAt = now;
+    this.provenEpoch = epoch;
+  }
+}
+
+/** All slots of a pool. The only place where a slot's state is written; each change is counted and told. */
+export class SlotTable<T> {
+  /** How many slots are in each state. */
+  readonly gauges: Record<SlotState, number> = { creating: 0, validating: 0, idle: 0, leased: 0, closing: 0 };
+  /** Idle slots, the one given back last at the end. */
+  readonly idle: Slot<T>[] = [];
+  epoch = 0;
+  readonly #all = new Set<Slot<T>>();
+  readonly #events: EventStream;
+  readonly #changed: () => void;
+  #lastId = 0;
+
+  constructor(events: EventStream, changed: () => void) {
+    this.#events = events;
+    this.#changed = changed;
+  }
+
+  get total(): number {
+    return this.#all.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Slot<T>> {
+    return this.#all.values();
+  }
+
+  add(now: Instant): Slot<T> {
+    this.#lastId += 1;
+    const slot = new Slot<T>(this.#lastId, now, this.epoch);
+    this.#all.add(slot);
+    this.gauges.creating += 1;
+    if (this.#events.heard) this.#events.emit({ type: 'transition', slot: slot.id, to: 'creating' });
+    return slot;
+  }
+
+  move(slot: Slot<T>, to: SlotState | 'gone', reason?: EvictReason, error?: unknown): void {
+    const from = slot.state;
+    if (from === 'gone') return;
+    this.gauges[from] -= 1;
+    if (from === 'idle') this.#unstack(slot);
+    slot.state = to;
+    if (to === 'gone') this.#all.delete(slot);
+    else this.gauges[to] += 1;
+    if (to === 'idle') this.idle.push(slot);
+    if (this.#events.heard) {
+      this.#events.emit({
+        type: 'transition',
+        slot: slot.id,
+        from,
+        to,
+        ...(reason === undefined ? undefined : { reason }),
+        ...(error === undefined ? undefined : { error }),
+      });
+    }
+    this.#changed();
+  }
+
+  raiseEpoch(cause: 'thaw' | 'failed-proof'): void {
+    this.epoch += 1;
+    if (this.#events.heard) this.#events.emit({ type: 'epoch', epoch: this.epoch, cause });
+  }
+
+  #unstack(slot: Slot<T>): void {
+    if (this.idle.at(-1) === slot) this.idle.pop();
+    else this.idle.splice(this.idle.indexOf(slot), 1);
+  }
+}

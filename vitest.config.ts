@@ -1,0 +1,95 @@
+import { defineConfig } from 'vitest/config';
+
+const inCI = Boolean(process.env['CI']);
+
+/** `thawpool`, `thawpool/core` and `thawpool/middy` are the sources in every test; test/package looks at what is built. */
+const source = '@thawpool/source';
+
+interface Project {
+  /** Milliseconds for one test, and for one hook. */
+  readonly timeouts: readonly [test: number, hook: number];
+  /** Groups run one after the other, from 1 (Vitest runs group 0 last): real processes get the machine to themselves. */
+  readonly group: number;
+  readonly fileParallelism?: boolean;
+  readonly globalSetup?: string;
+  readonly setupFiles?: string;
+  /** The files. @default those of the project's folder in test/ */
+  readonly include?: string;
+}
+
+/** Each must be there, and every branch of it run; test/mutation has the same list, and more to ask. */
+const decisions = [
+  ...['clock', 'policy', 'waiters'].map((name) => `src/pool/${name}.ts`),
+  ...['deadline', 'freeze-gap'].map((name) => `src/lambda/${name}.ts`),
+  ...['sqlstate', 'statement-error'].map((name) => `src/pg/${name}.ts`),
+];
+
+const projects: Readonly<Record<string, Project>> = {
+  unit: { timeouts: [5_000, 5_000], group: 1 },
+  infra: { timeouts: [60_000, 120_000], group: 2 },
+  integration: { timeouts: [15_000, 30_000], group: 3, globalSetup: './test/support/global-postgres.ts' },
+  examples: {
+    timeouts: [15_000, 30_000],
+    group: 3,
+    globalSetup: './test/support/global-postgres.ts',
+    setupFiles: './test/support/example-environment.ts',
+    include: 'examples/**/*.test.ts',
+  },
+  package: { timeouts: [60_000, 240_000], group: 4, globalSetup: './test/package/global-packed.ts' },
+  lab: { timeouts: [60_000, 60_000], group: 5, fileParallelism: false },
+  freeze: { timeouts: [60_000, 60_000], group: 6, fileParallelism: false },
+};
+
+export default defineConfig({
+  // Beside Vite's own conditions for a server. Node gets the second list for what it loads itself, require() included:
+  // a condition such as "import" there would hand ES modules to pg's require().
+  resolve: { conditions: [source, 'module', 'node', 'development'] },
+  ssr: {
+    resolve: {
+      conditions: [source, 'module', 'node', 'development'],
+      externalConditions: [source, 'node', 'module-sync'],
+    },
+  },
+  test: {
+    passWithNoTests: true,
+    // A test that passes at the second try has found something.
+    retry: 0,
+    reporters: inCI ? ['default', ['json', { outputFile: 'reports/tests.json' }]] : ['default'],
+    coverage: {
+      include: ['src/**/*.ts'],
+      reportsDirectory: 'coverage',
+      // The pure decisions; `npm run mutation` asks the same of their tests and more.
+      thresholds: Object.fromEntries(decisions.map((file) => [file, { branches: 100 }])),
+    },
+    projects: [
+      ...Object.entries(projects).map(([name, { timeouts, group, fileParallelism = true, include, ...setup }]) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [include ?? `test/${name}/**/*.test.ts`],
+          testTimeout: timeouts[0],
+          hookTimeout: timeouts[1],
+          teardownTimeout: 30_000,
+          fileParallelism,
+          sequence: { groupOrder: group },
+          ...setup,
+        },
+      })),
+      {
+        extends: true,
+        test: {
+          name: 'types',
+          include: [],
+          sequence: { groupOrder: 7 },
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: ['test/types/**/*.test-d.ts'],
+            tsconfig: './test/types/tsconfig.json',
+            checker: 'tsc',
+          },
+        },
+      },
+    ],
+  },
+});
