@@ -32,10 +32,9 @@ describe('the startup packet', () => {
     const refusal = ['42704', 'unrecognized configuration parameter "idle_session_timeout"'] as const;
     await using server = await refusingServer(proxy(), [refusal]);
     const { pool } = makePool({ host: '127.0.0.1', connectionString: moved(server.port), max: 2 });
-    const [first, second] = await Promise.all([setting(pool, 'idle_session_timeout'), pool.query('select 1')]);
-    expect(first).toBe('0');
-    expect(second.rowCount).toBe(1);
-    await pool.use(() => setting(pool, 'idle_session_timeout'));
+    expect(await setting(pool, 'idle_session_timeout')).toBe('0');
+    // The second connection would be let in with the parameter: only the memory keeps it out.
+    expect(await pool.use(() => setting(pool, 'idle_session_timeout'))).toBe('0');
     expect(server.refused).toBe(1);
   });
 });
