@@ -5,7 +5,8 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { descriptions, type Group, type Rule, type Variable, variables } from '../src/env.ts';
+import { type Group, type Rule, type Variable, variables } from '../src/env.ts';
+import { descriptions } from '../src/env-descriptions.ts';
 
 const page = new URL('options.md', import.meta.url);
 

@@ -21,6 +21,7 @@ export interface EnvValues {
   application_name?: string;
   sslMode?: string;
   sslRootCert?: string;
+  sslNegotiation?: string;
   max?: number;
   maxIdle?: number;
   maxPerEnvironment?: number;
@@ -35,7 +36,10 @@ export interface EnvValues {
   secretArn?: string;
   route?: string;
   proxyHost?: string;
+  proxyFallback?: string;
+  pinning?: string;
   readerHost?: string;
+  readerMax?: number;
   readOnly?: string;
   metrics?: string;
   metricsNamespace?: string;
@@ -51,7 +55,7 @@ export type Rule =
   | { readonly kind: 'text'; readonly expects: string; readonly pattern?: RegExp }
   | { readonly kind: 'url'; readonly expects: string };
 
-/** States the facts of one environment variable; {@link descriptions} explains it. `default` is the value itself for numbers and words, else words for a reader. */
+/** States the facts of one environment variable; `env-descriptions.ts` explains it. `default` is the value itself for numbers and words, else words for a reader. */
 export interface Variable {
   readonly name: string;
   readonly option: OptionName;
@@ -93,9 +97,11 @@ export const variables: readonly Variable[] = [
       'prefer and allow would go on without encryption when the server offers none; say require, verify-ca, verify-full or disable') },
   { name: 'PGSSLROOTCERT', option: 'sslRootCert', group: 'connect', status: 'available', default: 'Lambda’s CA bundle and Node’s roots',
     rule: text('the path of a PEM file, or the word system') },
+  { name: 'PGSSLNEGOTIATION', option: 'sslNegotiation', group: 'connect', status: 'available', default: 'postgres',
+    rule: words({ postgres: 'available', direct: 'available' }) },
   { name: 'THAWPOOL_AUTH', option: 'auth', group: 'connect', status: 'available', default: 'password',
-    rule: words({ password: 'available', iam: 'planned', secret: 'planned' }) },
-  { name: 'THAWPOOL_SECRET_ARN', option: 'secretArn', group: 'connect', status: 'planned', default: 'none', rule: text('the ARN of a secret') },
+    rule: words({ password: 'available', iam: 'available', secret: 'available' }) },
+  { name: 'THAWPOOL_SECRET_ARN', option: 'secretArn', group: 'connect', status: 'available', default: 'none', rule: text('the ARN of a secret') },
 
   { name: 'THAWPOOL_MAX', option: 'max', group: 'limits', status: 'available', default: 4, rule: whole(1, 10_000, 'connections') },
   { name: 'THAWPOOL_MAX_IDLE', option: 'maxIdle', group: 'limits', status: 'available', default: 1, rule: whole(0, 10_000, 'connections') },
@@ -119,10 +125,15 @@ export const variables: readonly Variable[] = [
     rule: whole(1, INVOCATION, 'ms') },
 
   { name: 'THAWPOOL_ROUTE', option: 'route', group: 'routing', status: 'available', default: 'direct',
-    rule: words({ direct: 'available', 'rds-proxy': 'planned', pgbouncer: 'planned' }) },
-  { name: 'THAWPOOL_PROXY_HOST', option: 'proxyHost', group: 'routing', status: 'planned', default: 'none', rule: oneHost },
-  { name: 'THAWPOOL_READER_HOST', option: 'readerHost', group: 'routing', status: 'planned', default: 'none', rule: oneHost },
-
+    rule: words({ direct: 'available', 'rds-proxy': 'available', pgbouncer: 'available' }) },
+  { name: 'THAWPOOL_PROXY_HOST', option: 'proxyHost', group: 'routing', status: 'available', default: 'none', rule: oneHost },
+  { name: 'THAWPOOL_PROXY_FALLBACK', option: 'proxyFallback', group: 'routing', status: 'available', default: 'off',
+    rule: words({ off: 'available', direct: 'available' }) },
+  { name: 'THAWPOOL_PINNING', option: 'pinning', group: 'routing', status: 'available', default: '`count` on Lambda, else `warn`; `off` on a direct route',
+    rule: words({ off: 'available', count: 'available', warn: 'available', error: 'available' }) },
+  { name: 'THAWPOOL_READER_HOST', option: 'readerHost', group: 'routing', status: 'available', default: 'none', rule: oneHost },
+  { name: 'THAWPOOL_READER_MAX', option: 'readerMax', group: 'routing', status: 'available', default: 'as many as `max`',
+    rule: whole(1, 10_000, 'connections') },
   { name: 'THAWPOOL_READ_ONLY', option: 'readOnly', group: 'routing', status: 'available', default: 'false',
     rule: words({ true: 'available', false: 'available' }) },
 
@@ -131,58 +142,6 @@ export const variables: readonly Variable[] = [
   { name: 'THAWPOOL_METRICS_NAMESPACE', option: 'metricsNamespace', group: 'telemetry', status: 'planned', default: 'none',
     rule: text('a name of 1 to 255 characters', /^.{1,255}$/) },
 ];
-
-/**
- * Explains each variable: meaning, reason for the default, and the limit of AWS or PostgreSQL it must stay under, in
- * Markdown. Apart from the table, so that a bundle that only reads the environment does not carry it.
- */
-// biome-ignore format: a table reads best with one variable to a paragraph
-export const descriptions: Readonly<Record<string, string>> = {
-  DATABASE_URL: 'Where to connect, in one value: `postgres://user:password@host:5432/database`. What it leaves out comes from ' +
-      'the variables below. Percent-encode `@ : / ? # %` in the password.',
-  PGHOST: 'The server, or the directory of its Unix socket. One host only: pg does not try several.',
-  PGPORT: 'The TCP port; 65535 is the highest there is.',
-  PGDATABASE: 'The database. PostgreSQL cuts names at 63 bytes.',
-  PGUSER: 'The role to log in as. Set it: the system user of a Lambda sandbox is no role of yours.',
-  PGPASSWORD: 'The role’s password, taken as it is, spaces included. It never appears in an error.',
-  PGAPPNAME: 'The name shown in `pg_stat_activity`. PostgreSQL cuts it at 63 bytes.',
-  PGSSLMODE: 'How far the server must prove who it is. `verify-full`: certificate and host name; `verify-ca`: certificate only ' +
-      '(needs `PGSSLROOTCERT`); `require`: encrypted, and verified only as far as `verify-ca` if `PGSSLROOTCERT` is set; ' +
-      '`no-verify`: encrypted only; `disable`: no TLS. Verified by default because a password sent to the wrong server is lost.',
-  PGSSLROOTCERT: 'The certificate authorities to trust, and no others; `system` means Node’s own. Without it, Node’s own and, where ' +
-      'the file exists, `/var/runtime/ca-cert.pem`, with which Lambda’s zip runtimes bring Amazon’s (container images do not).',
-  THAWPOOL_AUTH: 'Where the password comes from: given, an IAM token, or a secret in Secrets Manager.',
-  THAWPOOL_SECRET_ARN: 'The secret that `auth: secret` reads.',
-  THAWPOOL_MAX: 'Hard limit of open connections in one sandbox. Small, because it is multiplied by the concurrency of the function: ' +
-      'sandboxes × `max` must stay below the server’s `max_connections`, which RDS and Aurora set to 5000 at most. Not 1, because ' +
-      'a handler that queries beside its own transaction needs two.',
-  THAWPOOL_MAX_IDLE: 'What may stay open over a freeze; what a burst opened above it closes at the end of the invocation. One is enough ' +
-      'for the next handler to start at once, and each one kept occupies the server while nobody uses it. At most `max`.',
-  THAWPOOL_MAX_PER_ENVIRONMENT: 'Hard limit of open connections in all threads of one process together, where `max` counts in each thread alone. For Lambda ' +
-      'Managed Instances, which run 8 threads per vCPU, each with a pool: environments × this must stay below `max_connections`. None by default, ' +
-      'because elsewhere there is one thread. Pools of different names count apart. See [managed-instances.md](managed-instances.md).',
-  THAWPOOL_ACQUIRE_TIMEOUT_MS: 'One budget for the queue, DNS, TCP, TLS, login and proof of life, cut short by the invocation’s own deadline. An Aurora ' +
-      'that pauses takes 15 to 30 s to resume: raise it there. At most 900000, the longest invocation.',
-  THAWPOOL_IDLE_TIMEOUT_MS: 'A connection unused for this long is discarded without asking; 0 is never. Below 350000: NAT gateways, Network Load Balancers and ' +
-      'connection tracking forget a silent flow after 350 s. At most 86400000, a day.',
-  THAWPOOL_MAX_LIFETIME_MS: 'A connection older than this, less up to 10 % of jitter, is replaced; 0 is never. It spreads reconnects and follows DNS ' +
-      'after a failover. At most 86400000: RDS Proxy ends a session after 24 h.',
-  THAWPOOL_STATEMENT_TIMEOUT_MS: 'The longest a statement may run; 0 sets no limit of its own, since the invocation’s deadline always holds. At most ' +
-      '900000, the longest invocation.',
-  THAWPOOL_DEADLINE_RESERVE_MS: 'Kept back before the sandbox is ended: 250 is room for a cancel, a rollback and a close within one region. It must stay ' +
-      'well below the function’s own timeout, or nothing is left to work in.',
-  THAWPOOL_VALIDATE_AFTER_IDLE_MS: 'A connection without proof of life for this long is proven again before anyone gets it; 0 proves it every time. One ' +
-      'second keeps steady traffic free of pings. It has no use above `idleTimeoutMillis`.',
-  THAWPOOL_VALIDATE_TIMEOUT_MS: 'The longest a proof of life may take; less once the round trip is known. Short, because it is what a dead socket costs, ' +
-      'and it is spent out of `acquireTimeoutMillis`.',
-  THAWPOOL_ROUTE: 'What stands between the function and the server; a pooler refuses things that a server takes.',
-  THAWPOOL_PROXY_HOST: 'The endpoint of the RDS Proxy, where it differs from the host.',
-  THAWPOOL_READER_HOST: 'The endpoint for reads.',
-  THAWPOOL_READ_ONLY: 'Whether a server that cannot be written to will do: a standby, or one that makes every transaction read-only. Off, because ' +
-      'after a failover the writer’s name may still lead to the old writer: such a server is refused and the name resolved again.',
-  THAWPOOL_METRICS: 'Writes one line of CloudWatch’s embedded metric format per invocation. Off, because CloudWatch bills each metric.',
-  THAWPOOL_METRICS_NAMESPACE: 'The CloudWatch namespace of those metrics; CloudWatch takes 255 characters at most.',
-};
 
 /** Reports bad options or variables, all of them at once. It never holds a secret. */
 export class EnvError extends Error {

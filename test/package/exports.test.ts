@@ -8,6 +8,7 @@ import { type Packed, packed } from './global-packed.ts';
 
 const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   '.': ['AcquireError', 'AmbiguousResultError', 'PgPool', 'PoolError', 'createPool', 'getPool', 'withPool'],
+  './auth': ['CredentialsError'],
   './core': ['AcquireError', 'Pool', 'PoolError', 'elapsedMillis', 'systemClock'],
   './middy': ['default', 'pgPool'],
   './testing': ['FakeClock', 'simulateFreeze'],
