@@ -21,7 +21,7 @@ interface Project {
 const decisions = [
   ...['clock', 'policy', 'waiters'].map((name) => `src/pool/${name}.ts`),
   ...['deadline', 'freeze-gap'].map((name) => `src/lambda/${name}.ts`),
-  ...['sqlstate', 'statement-error'].map((name) => `src/pg/${name}.ts`),
+  ...['route', 'sqlstate', 'statement-error', 'ways'].map((name) => `src/pg/${name}.ts`),
 ];
 
 const projects: Readonly<Record<string, Project>> = {
@@ -46,7 +46,8 @@ export default defineConfig({
   resolve: { conditions: [source, 'module', 'node', 'development'] },
   ssr: {
     resolve: {
-      conditions: [source, 'module', 'node', 'development'],
+      // Vitest hands these to Node's own loader, which cannot load what the AWS SDK has for "module".
+      conditions: [source, 'node', 'development'],
       externalConditions: [source, 'node', 'module-sync'],
     },
   },

@@ -29,7 +29,7 @@ export function fieldsOf(connectionString: string): Record<string, string | numb
     database: decodeURIComponent(url.pathname.slice(1)),
     sslMode,
     sslRootCert,
-    sslnegotiation: sslNegotiation,
+    sslNegotiation,
     ...Object.fromEntries(url.searchParams),
   };
   return Object.fromEntries(

@@ -1,21 +1,23 @@
 // Puts a pool together out of options, the environment and TLS. The only place where those three meet.
 
-import { explainTlsError, TlsOptionError, type TlsOptions, tlsFor } from './auth/tls.ts';
-import { fieldsOf } from './connection-string.ts';
-import { checkOption, EnvError, type EnvValues, type OptionName, readEnv, variables } from './env.ts';
+import type { CredentialSource } from './auth/credentials.ts';
+import { defined, endpointsOf, type Facts, readerPlaces, writerPlaces } from './connecting.ts';
+import { credentialsOf } from './credentials-of.ts';
 import type { EnvironmentLimit } from './lambda/environment-limit.ts';
-import { checkNames } from './option-names.ts';
-import type { Permits } from './pg/connector.ts';
 import { type Shared, shared } from './pg/lending.ts';
+import type { Permits } from './pg/permits.ts';
 import { PgPool } from './pg/pg-pool.ts';
+import { PinLinter, type PinMode } from './pg/pin-linter.ts';
+import type { Route, RouteName } from './pg/route.ts';
 import type { ClientConfig, ClientConstructor } from './pg/types.ts';
 import { type Clock, PoolError, type PoolOptions, systemClock } from './pool/index.ts';
+import { defaultOf, settingsOf, warn } from './settings.ts';
 
 /**
  * Options of a pool: thawpool's own, and everything that pg's `Client` takes. An option wins over its environment
  * variable, which wins over the default; `docs/options.md` lists them.
  */
-export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeoutMillis'> {
+export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeoutMillis' | 'password'> {
   /** Names the pool in the registry, in warnings and in metrics. @default 'default' */
   readonly name?: string;
   readonly max?: number;
@@ -42,8 +44,38 @@ export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeout
   readonly sslMode?: string;
   /** The path of a PEM file, or `system`. */
   readonly sslRootCert?: string;
-  readonly auth?: string;
-  readonly route?: string;
+  /** How TLS begins: `postgres` asks the server first, `direct` starts at once (PostgreSQL 17). @default 'postgres' */
+  readonly sslNegotiation?: 'postgres' | 'direct';
+  /** pg's name for `sslNegotiation`, which wins. */
+  readonly sslnegotiation?: 'postgres' | 'direct';
+  /** The password itself; a function that brings it, asked for each connection; or a source of credentials. */
+  readonly password?: string | ((target?: unknown) => string | Promise<string>) | CredentialSource;
+  /** Where the password comes from. @default 'password', or 'secret' where `secretArn` is given */
+  readonly auth?: 'password' | 'iam' | 'secret';
+  /** The secret in Secrets Manager that `auth: 'secret'` reads: its ARN or name. */
+  readonly secretArn?: string;
+  /** What stands between. @default 'direct', or 'rds-proxy' for the endpoint of one, which its name shows */
+  readonly route?: RouteName;
+  /** The endpoint of an RDS Proxy to go through instead of connecting to `host`; with `:port` where that is not 5432. */
+  readonly proxyHost?: string;
+  /**
+   * `direct` goes to `host` itself while the proxy of `proxyHost` does not answer.
+   *
+   * @default 'off', because the server must then have room for as many connections as there are sandboxes × `max`
+   */
+  readonly proxyFallback?: 'off' | 'direct';
+  /**
+   * What becomes of a statement that would keep a pooler from sharing the connection.
+   *
+   * @default 'off' on a direct route; elsewhere 'count' on Lambda and 'warn' in development
+   */
+  readonly pinning?: PinMode;
+  /** The endpoint for reads, which makes `reader` a pool of its own; with `:port` where that is not the writer's. */
+  readonly readerHost?: string;
+  /** Hard limit of connections for reads, beside `max`. @default `max` */
+  readonly readerMax?: number;
+  readonly metrics?: string;
+  readonly metricsNamespace?: string;
   /**
    * Accepts a server that cannot be written to, such as a standby. A pool without it refuses one and looks for the
    * writer again, because after a failover the name may still lead to the old one.
@@ -68,28 +100,11 @@ export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeout
   readonly onWarning?: (message: string) => void;
 }
 
-/** Where to connect: what pg's `Client` is told under our names, which are its own. */
-const places: ReadonlySet<string> = new Set(['host', 'port', 'database', 'user', 'password', 'application_name']);
-
-/** What pg's `Client` has no use for, or is told in another way. */
-const ours: readonly string[] = [
-  ...variables.flatMap(({ option }) => (places.has(option) ? [] : option)),
-  ...['name', 'reset', 'env', 'clock', 'onWarning', 'Client', 'ssl', 'connectionTimeoutMillis', 'maxLifetimeSeconds'],
-];
-
-/** The longest that Lambda lets an invocation run, and so the longest that a wait can make sense. */
-const invocationMillis = 900_000;
-
-/** First probe of TCP keepalive; without a delay it comes after 7200 s, when every NAT has forgotten the flow. */
-const keepAliveDelayMillis = 30_000;
+/** Behind RDS Proxy, where AWS advises against health checks: only what has slept long is asked. Milliseconds. */
+const validateAfterIdleBehindProxy = 30_000;
 
 /** The longest delay that a timer of Node.js can take (2^31 - 1). */
 const longestTimer = 2_147_483_647;
-
-/** Default of `deadlineReserveMillis`; `env.ts` says why. */
-const defaultReserveMillis = 250;
-/** Default of the core's `idleTimeoutMillis`; `env.ts` says why. */
-const defaultIdleTimeoutMillis = 300_000;
 
 /** What a pool is made from, and what the lifecycle needs to know besides. */
 export interface PoolParts {
@@ -100,6 +115,11 @@ export interface PoolParts {
   readonly onWarning: (message: string) => void;
 }
 
+/** All that the writer's pool and the reader's have in common. */
+interface Plan extends Facts {
+  readonly clock: Clock;
+}
+
 /**
  * Makes a pool. Nothing is opened: the first connection is made when somebody needs one.
  *
@@ -108,36 +128,71 @@ export interface PoolParts {
 export function createParts(options: CreatePoolOptions = {}): PoolParts {
   const { env = process.env, clock = systemClock } = options;
   const onWarning = options.onWarning === undefined ? warn : harmless(options.onWarning);
-  const values = mergeEnvironment(options, env, onWarning);
-  const { client, tls, host } = clientOptions(options, values);
-  const { maxPerEnvironment: limit } = values;
-  const core = defined<PoolOptions>({
-    name: options.name,
-    max: limit === undefined ? values.max : Math.min(limit, values.max ?? defaultOf('max')),
-    maxIdle: values.maxIdle ?? (values.max === undefined ? undefined : Math.min(1, values.max)),
-    acquireTimeoutMillis: values.acquireTimeoutMillis,
-    // A creation that waits for leave serves one caller after another; the connector bounds what comes after that.
-    createTimeoutMillis: limit === undefined ? undefined : longestTimer,
-    validateAfterIdleMillis: values.validateAfterIdleMillis,
-    validateTimeoutMillis: values.validateTimeoutMillis,
-    idleTimeoutMillis: values.idleTimeoutMillis,
-    maxLifetimeMillis: values.maxLifetimeMillis,
-    clock,
-  });
-  const pool = new PgPool({
-    core,
+  const settings = settingsOf(options, env, onWarning);
+  const { idleTimeoutMillis = defaultOf('idleTimeoutMillis') } = settings;
+  const credentials = credentialsOf(settings, { env, onWarning });
+  const plan: Plan = { options, settings, env, credentials, idleTimeoutMillis, onWarning, clock };
+  const reader = settings.readerHost === undefined ? undefined : makePool(plan, true);
+  const pool = makePool(plan, false, reader);
+  const { deadlineReserveMillis = defaultOf('deadlineReserveMillis') } = settings;
+  return { pool, clock, env, onWarning, deadlineReserveMillis };
+}
+
+function makePool(plan: Plan, forReader: boolean, reader?: PgPool): PgPool {
+  const { options, settings, env, credentials, clock, onWarning } = plan;
+  const { maxPerEnvironment: limit } = settings;
+  const places = forReader ? readerPlaces : writerPlaces;
+  const pool: PgPool = new PgPool({
+    core: coreOptions(plan, forReader, places(settings)[0].route),
     onWarning,
+    reader,
     beforeSnapshot: env['AWS_LAMBDA_INITIALIZATION_TYPE'] === 'snap-start',
     connector: {
-      clientConfig: (guarded) => ({ ...client, ...(guarded ? guards(client, core, env) : {}), ssl: tls() }),
-      readOnly: values.readOnly === 'true',
+      endpoints: endpointsOf(plan, (located) => places(settings, located), forReader),
+      credentials,
+      now: () => clock.now().wall,
+      linterFor: linters(plan, (kind) => pool[shared].core.note('pin', kind)),
+      readOnly: forReader || settings.readOnly === 'true',
       reset: checkReset(options.reset ?? 'auto'),
       Client: options.Client,
-      explainTls: (error) => explainTlsError(error, { host, tls: tls() }),
       permits: limit === undefined ? undefined : permitsOf(limit, () => pool[shared].core, env),
     },
   });
-  return { pool, clock, env, onWarning, deadlineReserveMillis: values.deadlineReserveMillis ?? defaultReserveMillis };
+  return pool;
+}
+
+function coreOptions({ options, settings, clock }: Plan, forReader: boolean, route: RouteName): PoolOptions {
+  const { maxPerEnvironment: limit, readerMax } = settings;
+  const { name = 'default' } = options;
+  const max = forReader ? (readerMax ?? settings.max) : settings.max;
+  const idle = settings.maxIdle ?? (max === undefined ? undefined : 1);
+  return defined<PoolOptions>({
+    name: forReader ? `${name}:reader` : options.name,
+    max: limit === undefined ? max : Math.min(limit, max ?? defaultOf('max')),
+    maxIdle: idle === undefined ? undefined : Math.min(idle, max ?? defaultOf('max')),
+    acquireTimeoutMillis: settings.acquireTimeoutMillis,
+    // A creation that waits for leave serves one caller after another; the connector bounds what comes after that.
+    createTimeoutMillis: limit === undefined ? undefined : longestTimer,
+    validateAfterIdleMillis:
+      settings.validateAfterIdleMillis ?? (route === 'rds-proxy' ? validateAfterIdleBehindProxy : undefined),
+    validateTimeoutMillis: settings.validateTimeoutMillis,
+    idleTimeoutMillis: settings.idleTimeoutMillis,
+    maxLifetimeMillis: settings.maxLifetimeMillis,
+    clock,
+  });
+}
+
+/** Looks at statements as it was asked for; unasked only where a pooler stands between, and on Lambda without a word. */
+function linters({ settings, env, onWarning }: Plan, count: (kind: string) => void) {
+  const made = new Map<PinMode, PinLinter>();
+  const unasked: PinMode = env['AWS_LAMBDA_FUNCTION_NAME'] && !env['AWS_SAM_LOCAL'] ? 'count' : 'warn';
+  return (route: Route): PinLinter | undefined => {
+    const mode = (settings.pinning as PinMode | undefined) ?? (route.ownsSession ? 'off' : unasked);
+    if (mode === 'off') return undefined;
+    const linter = made.get(mode) ?? new PinLinter({ mode, onWarning, onPin: ({ kind }) => count(kind) });
+    made.set(mode, linter);
+    return linter;
+  };
 }
 
 /** Leave to open connections beside those of other threads; what sees to that is loaded when the first is asked for. */
@@ -157,167 +212,12 @@ function permitsOf(limit: number, core: () => Shared['core'], env: PoolParts['en
   };
 }
 
-/** A server ends the sessions of sandboxes that never woke up this much later than we would have discarded them. */
-const idleSessionMarginMillis = 30_000;
-/** What a sandbox that was killed in a transaction has locked is free again after this; no handler idles for so long. */
-const idleInTransactionMillis = 60_000;
-
-/**
- * Our own rules, told to the server in the startup packet, where they cost no round trip (PostgreSQL documentation,
- * 19.11.1; `idle_session_timeout` since 14). What the user has set wins.
- */
-function guards(client: ClientConfig, core: PoolOptions, env: PoolParts['env']): ClientConfig {
-  const idleTimeoutMillis = core.idleTimeoutMillis ?? defaultIdleTimeoutMillis;
-  const own = idleTimeoutMillis > 0 ? `-c idle_session_timeout=${idleTimeoutMillis + idleSessionMarginMillis}` : '';
-  return {
-    options: `${own} ${client.options ?? env['PGOPTIONS'] ?? ''}`.trim(),
-    idle_in_transaction_session_timeout: client.idle_in_transaction_session_timeout ?? idleInTransactionMillis,
-  };
-}
-
 function checkReset(reset: unknown): 'auto' | 'always' | 'never' {
   if (reset === 'auto' || reset === 'always' || reset === 'never') return reset;
   throw new PoolError(
     'ERR_POOL_INVALID_OPTION',
     `reset must be auto, always or never, got ${JSON.stringify(reset)}. See ERR_POOL_INVALID_OPTION.`,
   );
-}
-
-/** Every setting by its option's name, from wherever it came, and what only pg's `Client` knows. */
-type Settings = EnvValues & { readonly sslnegotiation?: string };
-
-/**
- * Reads the environment and lets the options win over it, field by field: also over a field that `DATABASE_URL` names.
- * Both are checked by the same rules. Within the options a connection string wins over single fields, as in pg.
- */
-function mergeEnvironment(
-  options: CreatePoolOptions,
-  env: Readonly<Record<string, string | undefined>>,
-  onWarning: (message: string) => void,
-): Settings {
-  const problems: string[] = [];
-  const collect = <R>(read: () => R): R | undefined => {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof EnvError || error instanceof TlsOptionError)) throw error;
-      problems.push(...('problems' in error ? error.problems : [error.message]));
-      return undefined;
-    }
-  };
-  const names = checkNames(options, options.Client !== undefined);
-  problems.push(...names.problems);
-  const fromEnv = collect(() => readEnv(env));
-  const { connectionString: url, ...fields } = givenOptions(options, collect);
-  const { connectionString: envUrl, ...envFields } = fromEnv?.values ?? {};
-  const warnings = [...names.warnings, ...(fromEnv?.warnings ?? [])];
-  const urlFields = (from: unknown): Record<string, unknown> =>
-    typeof from === 'string' ? withoutOurs(collect(() => fieldsOf(from)) ?? {}, warnings) : {};
-  const merged = { ...envFields, ...urlFields(envUrl), ...fields, ...urlFields(url) } as Settings;
-  problems.push(...(problems.length > 0 ? [] : limitsFault(merged)));
-  if (problems.length > 0) {
-    const error = new EnvError(problems);
-    const end = problems.length === 1 ? '. ' : '\n';
-    throw new PoolError('ERR_POOL_INVALID_OPTION', `${error.message}${end}See ERR_POOL_INVALID_OPTION.`, {
-      cause: error,
-    });
-  }
-  for (const warning of warnings) warnOnce(warning, onWarning);
-  return merged;
-}
-
-/** The options that have a rule, each checked by it; pg's names for two of them under ours. */
-function givenOptions(
-  options: CreatePoolOptions,
-  collect: <R>(read: () => R) => R | undefined,
-): Partial<Record<OptionName, unknown>> {
-  const given: Partial<Record<OptionName, unknown>> = {};
-  const take = (name: OptionName, value: unknown, calledHere: string = name): void => {
-    if (value === undefined) return;
-    const asWord = typeof value === 'boolean' ? String(value) : value;
-    const function_ = name === 'password' && typeof value === 'function';
-    given[name] = function_ ? value : collect(() => checkAs(calledHere, name, asWord));
-  };
-  const { connectionTimeoutMillis: connecting, maxLifetimeSeconds: seconds } = options;
-  take('acquireTimeoutMillis', connecting === 0 ? invocationMillis : connecting, 'connectionTimeoutMillis');
-  take('maxLifetimeMillis', typeof seconds === 'number' ? seconds * 1000 : seconds, 'maxLifetimeSeconds');
-  for (const { option } of variables) take(option, (options as Partial<Record<OptionName, unknown>>)[option]);
-  return given;
-}
-
-function checkAs(calledHere: string, name: OptionName, value: unknown): unknown {
-  try {
-    return checkOption(name, value);
-  } catch (error) {
-    if (calledHere === name || !(error instanceof EnvError)) throw error;
-    throw new EnvError(error.problems.map((problem) => `${calledHere}, which is ${problem}`));
-  }
-}
-
-/** A connection string says where to connect; what the pool does is said elsewhere. */
-function withoutOurs(fields: Record<string, unknown>, warnings: string[]): Record<string, unknown> {
-  for (const name of Object.keys(fields)) {
-    if (!ours.includes(name) || name === 'sslMode' || name === 'sslRootCert') continue;
-    delete fields[name];
-    warnings.push(`The connection string has a parameter ${name}, which has no effect there: give it as an option.`);
-  }
-  return fields;
-}
-
-/** Two limits may each be right and not fit together, wherever they come from. */
-function limitsFault({ max = defaultOf('max'), maxIdle, maxPerEnvironment: limit }: Settings): string[] {
-  if (maxIdle !== undefined && limit !== undefined && maxIdle > limit) {
-    return [
-      `maxIdle must be at most maxPerEnvironment (${limit}), got ${maxIdle} (options maxIdle and maxPerEnvironment, environment THAWPOOL_MAX_IDLE and THAWPOOL_MAX_PER_ENVIRONMENT): lower maxIdle or raise maxPerEnvironment`,
-    ];
-  }
-  if (maxIdle === undefined || maxIdle <= max) return [];
-  return [
-    `maxIdle must be at most max (${max}), got ${maxIdle} (options maxIdle and max, environment THAWPOOL_MAX_IDLE and THAWPOOL_MAX): lower maxIdle or raise max`,
-  ];
-}
-
-function defaultOf(option: OptionName): number {
-  return Number(variables.find((variable) => variable.option === option)?.default);
-}
-
-/** What every client is made with; TLS is decided when the first one is, because it reads files. */
-function clientOptions(
-  options: CreatePoolOptions,
-  settings: Settings,
-): { client: ClientConfig; tls: () => boolean | TlsOptions; host: string } {
-  const { host = 'localhost', sslMode, sslRootCert } = settings;
-  let decided: boolean | TlsOptions | undefined;
-  const tls = (): boolean | TlsOptions => {
-    decided ??= tlsFor({ host, sslMode, sslRootCert, ssl: options.ssl });
-    return decided;
-  };
-  const passedOn: Record<string, unknown> = { ...options, ...settings };
-  for (const name of ours) delete passedOn[name];
-  const client = defined<ClientConfig>({
-    // Said, not left to pg: it would look into the environment of the process, and TLS was decided for this host.
-    host,
-    port: defaultOf('port'),
-    keepAlive: true,
-    keepAliveInitialDelayMillis: keepAliveDelayMillis,
-    statement_timeout: settings.statementTimeoutMillis || undefined,
-    ...passedOn,
-  });
-  return { client, tls, host };
-}
-
-function defined<T extends object>(values: { readonly [K in keyof T]?: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
-}
-
-const warned = new Set<string>();
-
-/** The environment does not change: what is wrong with it is said once, however many pools are made. */
-function warnOnce(message: string, onWarning: (message: string) => void): void {
-  if (onWarning !== warn) return onWarning(message);
-  if (warned.has(message)) return;
-  warned.add(message);
-  onWarning(message);
 }
 
 /** What the user's own listener throws fails nothing either. */
@@ -329,8 +229,4 @@ function harmless(onWarning: (message: string) => void): (message: string) => vo
       warn(message);
     }
   };
-}
-
-function warn(message: string): void {
-  process.emitWarning(message, 'PoolWarning');
 }

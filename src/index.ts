@@ -6,6 +6,7 @@ export type { PgAcquireOptions } from './pg/lending.ts';
 export type { PgLease } from './pg/pg-lease.ts';
 export { type ConnectCallback, PgPool, type PgQueryConfig } from './pg/pg-pool.ts';
 export type { Transaction, TransactionOptions } from './pg/transaction.ts';
+export type { TransactionSettings } from './pg/transaction-settings.ts';
 export {
   AcquireError,
   type CorePoolErrorCode,

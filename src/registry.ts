@@ -104,6 +104,7 @@ const plain: ReadonlySet<string> = new Set([
   ...['max', 'maxIdle', 'acquireTimeoutMillis', 'connectionTimeoutMillis', 'validateAfterIdleMillis'],
   ...['validateTimeoutMillis', 'idleTimeoutMillis', 'maxLifetimeMillis', 'maxLifetimeSeconds'],
   ...['statementTimeoutMillis', 'deadlineReserveMillis', 'readOnly', 'reset', 'auth', 'route', 'sslMode'],
+  ...['sslNegotiation', 'proxyHost', 'proxyFallback', 'pinning', 'readerHost', 'readerMax', 'secretArn'],
   ...['host', 'port', 'database', 'user', 'application_name'],
 ]);
 

@@ -48,7 +48,12 @@ export interface CredentialSource {
   readonly name: string;
   /** What it gives may not be sent without TLS: connecting without is refused. @default false */
   readonly requiresTls?: boolean;
-  /** Its credentials say where to connect, so they are waited for before that. @default false */
+  /**
+   * Its credentials say where to connect, or as whom, so they are waited for before that; otherwise only their password is
+   * looked at, and they may come while the connection is being made.
+   *
+   * @default false
+   */
   readonly locates?: boolean;
   /** @throws CredentialsError when there are none to be had; anything else it throws is shown as it is. */
   credentials(request: CredentialRequest): Promise<Credentials | undefined> | Credentials | undefined;

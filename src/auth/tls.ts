@@ -6,10 +6,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import tls, { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
 
+export { explainTlsError, type HandshakeFacts } from './tls-errors.ts';
+
 /** Names how far a server must prove who it is, in libpq's words; `no-verify` is node-postgres's own. */
 export type SslMode = 'disable' | 'no-verify' | 'require' | 'verify-ca' | 'verify-full';
 
-/** Holds what pg takes as `ssl`, with two notes for {@link explainTlsError} that Node's TLS does not look at. */
+/** Holds what pg takes as `ssl`, with two notes for `explainTlsError` that Node's TLS does not look at. */
 export interface TlsOptions extends ConnectionOptions {
   /** The mode that these options carry out; absent when the user gave them. */
   readonly sslMode?: SslMode;
@@ -27,6 +29,14 @@ export interface TlsFacts {
   readonly sslRootCert?: string | undefined;
   /** pg's own option. It wins over everything else: `true` is `verify-full`, an object is taken as it is. */
   readonly ssl?: boolean | ConnectionOptions | undefined;
+  /**
+   * The credentials must not be sent without TLS: an IAM token travels as clear text, and whoever reads it can log in
+   * with it. Loopback is `verify-full` by default then, too, and no TLS is an error. What `require` and `no-verify` do
+   * not look at stays the user's word: AWS's own examples use `sslmode=require`.
+   */
+  readonly required?: boolean | undefined;
+  /** `PGSSLNEGOTIATION`: with `direct` TLS begins at once, so that there must be some. */
+  readonly sslNegotiation?: string | undefined;
   /**
    * Where the Lambda runtime keeps Amazon's certificate authorities; passed over when there is no such file.
    * @default '/var/runtime/ca-cert.pem' (AWS Lambda, zip runtimes of Node.js 20 and later; container images lack it)
@@ -65,18 +75,25 @@ const contexts = new Map<string, SecureContext>();
  *
  * These are libpq's meanings, with three exceptions on the safe side: the default is not `prefer`; `allow` and `prefer`
  * are errors, because they go on without TLS when the server, or somebody in between, says that it has none; and no
- * file in the home directory is looked for. A Unix socket never has TLS, whatever the mode, as in libpq.
+ * file in the home directory is looked for. A Unix socket never has TLS, whatever the mode, as in libpq. With `required`
+ * no TLS is an error, and nothing set is `verify-full` on loopback too; with `sslNegotiation` `direct` no TLS is one too.
  *
  * @returns `false` for no TLS, else what pg takes as `ssl`. Verification is asked for explicitly, so that
  * `NODE_TLS_REJECT_UNAUTHORIZED=0` does not switch it off.
  * @throws {@link TlsOptionError} (`ERR_POOL_INVALID_OPTION`) for an unknown or refused mode, modes and roots that do not
- * fit together, and a root certificate file that cannot be read or holds no certificate.
+ * fit together, TLS that is needed and switched off, and a root certificate file that cannot be read or holds no
+ * certificate.
  */
 export function tlsFor(facts: TlsFacts): false | TlsOptions {
   const { host = 'localhost', ssl, sslRootCert } = facts;
-  if (ssl === false || typeof ssl === 'object') return ssl;
+  if (typeof ssl === 'object') return ssl;
+  if (ssl === false) return withoutTls(facts, 'ssl is false');
   const mode = ssl === true ? 'verify-full' : modeFor(facts);
-  if (mode === 'disable' || (ssl === undefined && host.startsWith('/'))) return false;
+  if (ssl === undefined && host.startsWith('/')) return withoutTls(facts, `a Unix socket (${host}) has none`);
+  if (mode === 'disable') {
+    const why = facts.sslMode === undefined ? `none is used on ${host} when nothing is set` : 'sslMode is disable';
+    return withoutTls(facts, `${why} (environment PGSSLMODE)`);
+  }
   if (mode === 'no-verify' || (mode === 'require' && sslRootCert === undefined)) {
     return { sslMode: mode, trusts: 'anyone (the certificate is not verified)', rejectUnauthorized: false };
   }
@@ -84,8 +101,27 @@ export function tlsFor(facts: TlsFacts): false | TlsOptions {
   return mode === 'verify-full' ? verified : { ...verified, checkServerIdentity: () => undefined };
 }
 
-function modeFor({ host = 'localhost', sslMode, sslRootCert }: TlsFacts): SslMode {
-  if (sslMode === undefined) return isLocal(host) && sslRootCert === undefined ? 'disable' : 'verify-full';
+/** Goes without TLS, unless something needs it. */
+function withoutTls({ required = false, sslNegotiation }: TlsFacts, why: string): false {
+  if (required) {
+    throw new TlsOptionError(
+      `TLS must not be off with these credentials, and ${why}: a token is sent as it is, so that whoever listens in ` +
+        'between could log in with it. Leave the mode out, or set verify-full, and connect by TCP',
+    );
+  }
+  if (sslNegotiation === 'direct') {
+    throw new TlsOptionError(
+      `sslNegotiation "direct" needs TLS (environment PGSSLNEGOTIATION), and ${why}. Set sslMode to verify-full, or ` +
+        'leave sslNegotiation out',
+    );
+  }
+  return false;
+}
+
+function modeFor({ host = 'localhost', sslMode, sslRootCert, required = false }: TlsFacts): SslMode {
+  if (sslMode === undefined) {
+    return isLocal(host) && sslRootCert === undefined && !required ? 'disable' : 'verify-full';
+  }
   if (sslMode === 'prefer' || sslMode === 'allow') {
     throw new TlsOptionError(
       `sslMode must not be "${sslMode}" (environment PGSSLMODE): it would go on without encryption when the server, or ` +
@@ -111,8 +147,8 @@ function modeFor({ host = 'localhost', sslMode, sslRootCert }: TlsFacts): SslMod
 }
 
 /** Tells whether nothing leaves the machine: a socket directory, localhost, 127.0.0.0/8 or ::1 (RFC 6761, 1122, 4291). */
-function isLocal(host: string): boolean {
-  const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+export function isLocal(host: string): boolean {
+  const name = host.replace(/^\[(.*)\]$|\.$/, '$1').toLowerCase();
   if (name === '' || name.startsWith('/') || name === 'localhost') return true;
   const family = isIP(name);
   if (family === 0) return false;
@@ -123,7 +159,7 @@ function isLocal(host: string): boolean {
 }
 
 /** An RDS Proxy's certificate comes from Amazon Trust Services, which Node's own roots hold: nothing need be added. */
-const rdsProxy = /\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com(\.cn)?$/i;
+const rdsProxy = /\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com(\.cn)?\.?$/i;
 
 function trustFor(facts: TlsFacts): Pick<TlsOptions, 'trusts' | 'secureContext'> {
   const { host = '', sslRootCert, runtimeCaFile = '/var/runtime/ca-cert.pem' } = facts;
@@ -223,109 +259,4 @@ export function splitSslFromUrl(connectionString: string): {
     ...(sslRootCert !== undefined && { sslRootCert }),
     ...(sslNegotiation !== undefined && { sslNegotiation }),
   };
-}
-
-/** Holds what was tried: the host, and the `ssl` that was used, from {@link tlsFor} or the user's own. */
-export interface HandshakeFacts {
-  readonly host: string;
-  readonly tls: boolean | TlsOptions;
-}
-
-/** What Node.js and pg put on an error; the certificate is there only when the host name is wrong. */
-interface TlsError {
-  readonly code?: unknown;
-  readonly message?: unknown;
-  readonly cert?: {
-    readonly subject?: { CN?: string };
-    readonly issuer?: { CN?: string };
-    readonly subjectaltname?: string;
-  };
-}
-
-const unknownAuthority = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-]);
-
-/**
- * Explains an error of a TLS handshake, or of a server's refusal to go without one, in a sentence or two: what failed,
- * what was trusted, what to set.
- *
- * @param error - as pg gave it.
- * @param facts - what was tried.
- * @returns nothing for an error that has nothing to do with TLS.
- */
-export function explainTlsError(error: unknown, facts: HandshakeFacts): string | undefined {
-  if (typeof error !== 'object' || error === null) return undefined;
-  const { code: anyCode, message: anyMessage, cert }: TlsError = error;
-  const code = typeof anyCode === 'string' ? anyCode : '';
-  const message = typeof anyMessage === 'string' ? anyMessage : '';
-  const { host } = facts;
-  if (unknownAuthority.has(code)) return explainAuthority(code, facts);
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return explainName(cert, host);
-  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
-    const state = code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet';
-    return (
-      `A certificate of ${host}, or of an authority that vouches for it, ${state}; trusted was ${trusted(facts.tls)}. ` +
-      'Renew it at the server, and if PGSSLROOTCERT is set, fetch that file again as well.'
-    );
-  }
-  if (message === 'The server does not support SSL connections') {
-    return (
-      `${host} answered that it has no TLS, and going on without it was not allowed. Switch it on at the server ` +
-      '(ssl = on), or set PGSSLMODE=disable if nobody can listen in between: password and data are then readable.'
-    );
-  }
-  if (code === '28000' && /no encryption|SSL off/.test(message)) {
-    return `${host} refuses this login without TLS, and the connection had none. Set PGSSLMODE=verify-full, or leave it out.`;
-  }
-  return explainHandshake(code, message, facts);
-}
-
-function explainAuthority(code: string, facts: HandshakeFacts): string {
-  const what = code === 'DEPTH_ZERO_SELF_SIGNED_CERT' ? 'is signed by itself' : 'comes from an unknown authority';
-  const { host } = facts;
-  const advice = /\.rds\.amazonaws\.com(\.cn)?$/i.test(host)
-    ? "Amazon's authorities are in https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem: add that file to the " +
-      'function (zip runtimes bring it, container images do not) and set PGSSLROOTCERT to its path.'
-    : 'Set PGSSLROOTCERT to a PEM file with the certificate of the authority that signed it.';
-  return `The certificate of ${host} ${what}; trusted was ${trusted(facts.tls)}. ${advice}`;
-}
-
-function explainName(cert: TlsError['cert'], host: string): string {
-  // Some certificates hold a hundred names; three lines of them are enough to see what kind they are.
-  const names = cert?.subjectaltname ? `for ${cert.subjectaltname.slice(0, 300)}` : 'for no host name';
-  const issuer = cert?.issuer?.CN === undefined ? '' : `, issued by ${cert.issuer.CN}`;
-  return (
-    `The certificate (subject ${cert?.subject?.CN ?? 'without a name'}${issuer}) is trusted, but it is ${names}, not for ${host}. ` +
-    'Connect by a name that it holds, or set PGSSLMODE=verify-ca with PGSSLROOTCERT if your own authority signed it.'
-  );
-}
-
-function explainHandshake(code: string, message: string, facts: HandshakeFacts): string | undefined {
-  const { host } = facts;
-  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL') {
-    return `${host} does not speak PostgreSQL over direct TLS: leave sslnegotiation=direct out (PGSSLNEGOTIATION, connection string).`;
-  }
-  if (message.startsWith('Client network socket disconnected before secure TLS connection')) {
-    return (
-      `${host} closed the connection in the TLS handshake. If sslnegotiation=direct is set, the server is older than ` +
-      'PostgreSQL 17: leave it out. Otherwise its log says why.'
-    );
-  }
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || message === 'There was an error establishing an SSL connection') {
-    return `What answered at ${host} does not speak TLS as PostgreSQL does: check host and port (a pooler has its own).`;
-  }
-  if (/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/.test(code)) {
-    return `${host} and Node.js have no TLS version in common: the server must allow TLS 1.2 or later (ssl_max_protocol_version).`;
-  }
-  return code.startsWith('ERR_SSL_') ? `The TLS handshake with ${host} failed: ${code}.` : undefined;
-}
-
-function trusted(used: boolean | TlsOptions): string {
-  if (typeof used === 'boolean') return "Node's own root certificates";
-  return used.trusts ?? (used.ca === undefined ? "Node's own root certificates" : 'the ca of the ssl option alone');
 }

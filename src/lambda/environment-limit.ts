@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-import type { Permits } from '../pg/connector.ts';
+import type { Permits } from '../pg/permits.ts';
 import type { CreateContext, Pool } from '../pool/index.ts';
 import { unsupportedError, waitingFor } from './environment-limit-error.ts';
 import { decode, EnvironmentSlots, type Question } from './environment-slots.ts';

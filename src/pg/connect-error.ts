@@ -7,6 +7,7 @@ export type ConnectErrorCode =
   | 'ERR_POOL_CONNECT_REFUSED'
   | 'ERR_POOL_CONNECT_TLS'
   | 'ERR_POOL_CONNECT_AUTH'
+  | 'ERR_POOL_CONNECT_CREDENTIALS'
   | 'ERR_POOL_CONNECT_DATABASE'
   | 'ERR_POOL_CONNECT_UNAVAILABLE'
   | 'ERR_POOL_CONNECT_READ_ONLY'
@@ -18,6 +19,16 @@ export interface ConnectTarget {
   readonly port: number;
   readonly user: string | undefined;
   readonly database: string | undefined;
+  /** Where the credentials came from, where they were not simply given. */
+  readonly credentials?: string | undefined;
+}
+
+/** What it took. */
+export interface ConnectAttempts {
+  readonly count: number;
+  readonly millis: number;
+  /** What other places said that were tried first. */
+  readonly before: readonly string[];
 }
 
 /** Explains TLS errors; what trusts whom is known elsewhere. Nothing for an error that has nothing to do with TLS. */
@@ -27,13 +38,14 @@ export type TlsExplainer = (error: unknown) => string | undefined;
 export function connectError(
   error: unknown,
   target: ConnectTarget,
-  attempts: { readonly count: number; readonly millis: number },
+  attempts: ConnectAttempts,
   explainTls: TlsExplainer,
 ): PoolError {
   const [code, text] = explain(error, target, explainTls);
-  const { count, millis } = attempts;
+  const { count, millis, before } = attempts;
   const tried = count > 1 ? ` Tried ${count} times in ${(millis / 1000).toFixed(1)} s.` : '';
-  return new PoolError(code, `${text}${tried} See ${code}.`, { cause: error });
+  const others = before.length > 0 ? ` Nor did these answer: ${[...new Set(before)].join('; ')}.` : '';
+  return new PoolError(code, `${text}${others}${tried} See ${code}.`, { cause: error });
 }
 
 type Explanation = readonly [code: ConnectErrorCode, text: string];
@@ -54,9 +66,11 @@ const noAnswer = ({ at, code }: Facts): Explanation => [
   'ERR_POOL_CONNECT_REFUSED',
   `Nothing answers at ${at} (${code}). Check the host and PGPORT, that the server runs, and the security groups.`,
 ];
-const noEntry = ({ at, target, message }: Facts): Explanation => [
+const noEntry = ({ at, target: { user, credentials }, message }: Facts): Explanation => [
   'ERR_POOL_CONNECT_AUTH',
-  `The server at ${at} refused user "${target.user ?? ''}" (${message}). Check the user, its password, and pg_hba.conf or rds_iam.`,
+  credentials === undefined
+    ? `The server at ${at} refused user "${user ?? ''}" (${message}). Check the user, its password, and pg_hba.conf or rds_iam.`
+    : `The server at ${at} refused user "${user ?? ''}" with what ${credentials} gave, fresh ones included (${message}). Check that this is the user they are for, and pg_hba.conf or rds_iam.`,
 ];
 
 /** What the codes of Node.js and PostgreSQL mean to whoever reads the log. */
@@ -78,6 +92,7 @@ const explanations: Readonly<Record<string, (facts: Facts) => Explanation>> = {
     'ERR_POOL_CONNECT_UNAVAILABLE',
     `The server at ${at} has no connection slots left (${message}). Lower THAWPOOL_MAX or the function's concurrency, raise max_connections, or go through a proxy.`,
   ],
+  ERR_POOL_CONNECT_CREDENTIALS: ({ message }) => ['ERR_POOL_CONNECT_CREDENTIALS', message],
   ERR_POOL_INVALID_OPTION: ({ message }) => ['ERR_POOL_CONNECT_FAILED', message],
   ERR_POOL_CONNECT_READ_ONLY: ({ at, message }) => ['ERR_POOL_CONNECT_READ_ONLY', `${message} (${at})`],
 };

@@ -4,10 +4,10 @@ import type { Duplex } from 'node:stream';
 import { framesOf } from '../pool/acquire-errors.ts';
 import { ageSlots } from '../pool/freeze.ts';
 import { type Clock, type Lease, PoolError } from '../pool/index.ts';
-import { owner, type PoolOwner, shared } from './lending.ts';
+import { type PoolOwner, type Shared, shared, viewOf } from './lending.ts';
 import type { PgPool } from './pg-pool.ts';
 import { hushRejections } from './running-work.ts';
-import type { Session } from './session.ts';
+import { type Session, statementListeners } from './session.ts';
 import { sketchOf } from './sketch.ts';
 import { isLostConnection } from './sqlstate.ts';
 
@@ -35,43 +35,67 @@ export interface PoolControl {
   age(millis: number): void;
   /** For tests: the socket of each connection that is open, in use or not. */
   sockets(): Duplex[];
+  /** For tests: tells of each statement of users' before it is sent, refused or not. @returns stops telling */
+  hear(listener: (sql: string) => void): () => void;
 }
 
-/** Gives access to a pool's lifecycle. */
+/** Gives access to the lifecycle of a pool, and of its reader with it. */
 export function controlOf(pool: PgPool): PoolControl {
   const own = pool[shared];
-  const { core, base } = own;
+  const all = [own, ...(own.reader ? [own.reader[shared]] : [])];
   let agedMillis = 0;
   return {
-    viewFor: (whose) => Object.create(base, { [owner]: { value: whose } }) as PgPool,
-    thaw: (frozenMillis) => {
-      // Invocations come only after the restore.
-      own.beforeSnapshot = false;
+    viewFor: (whose) => viewOf(own.base, whose),
+    thaw: async (frozenMillis) => {
       const gap = frozenMillis === undefined ? undefined : frozenMillis + agedMillis;
       agedMillis = 0;
-      return core.thaw(gap);
+      await Promise.all(
+        all.map((each) => {
+          // Invocations come only after the restore.
+          each.beforeSnapshot = false;
+          return each.core.thaw(gap);
+        }),
+      );
     },
-    freeze: () => core.freeze(),
+    freeze: async () => void (await Promise.all(all.map(({ core }) => core.freeze()))),
     reclaim: (whose) => {
       hushRejections(whose);
-      const leaks = core.leasesOf(whose).map(describe);
-      const count = core.reclaim(whose, (session) => session.quiet);
-      const waits = count - leaks.length;
-      return waits > 0 ? [...leaks, `${waits} ${waits === 1 ? 'acquire' : 'acquires'} still waiting`] : leaks;
+      return all.flatMap(({ core }) => reclaim(core, whose));
     },
-    expire: (whose, graceMillis) => expire(() => core.leasesOf(whose), graceMillis),
+    expire: (whose, graceMillis) => expire(() => all.flatMap(({ core }) => core.leasesOf(whose)), graceMillis),
     closeIdle: async () => {
-      core.evict('closed');
-      await core.freeze();
+      for (const { core } of all) core.evict('closed');
+      await Promise.all(all.map(({ core }) => core.freeze()));
     },
-    clock: core.options.clock,
+    clock: own.core.options.clock,
     age(millis) {
-      ageSlots(core.slotsForInspection(), millis);
+      for (const { core } of all) ageSlots(core.slotsForInspection(), millis);
       agedMillis += millis;
     },
     sockets: () =>
-      [...core.slotsForInspection()].flatMap(({ resource, leaving }) => (!leaving && resource?.socket) || []),
+      all.flatMap(({ core }) =>
+        [...core.slotsForInspection()].flatMap(({ resource, leaving }) => (!leaving && resource?.socket) || []),
+      ),
+    hear(listener) {
+      const heard = (session: Session, sql: string): void => {
+        if (all.some(({ core }) => isOf(core, session))) listener(sql);
+      };
+      statementListeners.add(heard);
+      return () => void statementListeners.delete(heard);
+    },
   };
+}
+
+function isOf(core: Shared['core'], session: Session): boolean {
+  return [...core.slotsForInspection()].some(({ resource }) => resource === session);
+}
+
+/** Takes back what an owner has of one pool. @returns what that was, one description for each */
+function reclaim(core: Shared['core'], whose: PoolOwner): string[] {
+  const leaks = core.leasesOf(whose).map(describe);
+  const count = core.reclaim(whose, (session) => session.quiet);
+  const waits = count - leaks.length;
+  return waits > 0 ? [...leaks, `${waits} ${waits === 1 ? 'acquire' : 'acquires'} still waiting`] : leaks;
 }
 
 /** What an invocation has left behind: the statement that is still running, or where the connection was acquired. */

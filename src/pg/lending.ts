@@ -21,6 +21,8 @@ export type PgAcquireOptions = Pick<AcquireOptions, 'signal' | 'timeoutMillis' |
 export interface Shared {
   readonly core: Pool<Session>;
   readonly base: PgPool;
+  /** The pool for what only reads, where there is one. */
+  readonly reader: PgPool | undefined;
   /** It is for writing. */
   readonly writer: boolean;
   /** A snapshot of the process is still to be taken. */
@@ -61,6 +63,11 @@ export async function lend(
   session.client.release = giveBack;
   tellLease(pool, 'acquire', session);
   return { lease, giveBack };
+}
+
+/** The pool as one owner has it: what is lent through it belongs to that owner. */
+export function viewOf(pool: PgPool, whose: PoolOwner | undefined): PgPool {
+  return Object.create(pool[shared].base, { [owner]: { value: whose } }) as PgPool;
 }
 
 /** The limits that come with whoever owns this view. */

@@ -16,6 +16,7 @@ import {
   shared,
   tellClient,
   transactionContextOf,
+  viewOf,
   withOwner,
 } from './lending.ts';
 import { PgLease } from './pg-lease.ts';
@@ -28,10 +29,12 @@ import type { Transaction, TransactionOptions } from './transaction.ts';
 /** Everything a `PgPool` is made from. `createPool()` makes one of these out of options and the environment. */
 export interface PgPoolSetup {
   readonly core: PoolOptions;
-  readonly connector: Omit<ConnectorOptions, 'onClient' | 'onWarning'>;
+  readonly connector: Omit<ConnectorOptions, 'onClient' | 'onWarning' | 'onNote' | 'evict'>;
   readonly onWarning: (message: string) => void;
   /** A snapshot of the process will be taken: nothing is opened ahead of need until it is restored. @default false */
   readonly beforeSnapshot?: boolean;
+  /** The pool for what only reads. @default this pool itself */
+  readonly reader?: PgPool | undefined;
 }
 
 /** pg's query config, and one word of the caller's. */
@@ -69,23 +72,35 @@ export class PgPool extends pg.Pool {
   declare readonly [owner]: PoolOwner | undefined;
 
   /** @throws PoolError `ERR_POOL_INVALID_OPTION` */
-  constructor({ core: options, connector, onWarning, beforeSnapshot = false }: PgPoolSetup) {
+  constructor({ core: options, connector, onWarning, beforeSnapshot = false, reader }: PgPoolSetup) {
     super({});
     const factory = new PgConnector({
       ...connector,
       onWarning,
       onClient: (what, client, error) => tellClient(this, what, client, error),
+      onNote: (what, detail) => core.note(what, detail),
+      evict: (reason, which) => core.evict(reason, which),
     });
-    const core = new Pool<Session>(factory, { ...options, noun: 'connection', onWarning });
+    const core: Pool<Session> = new Pool<Session>(factory, { ...options, noun: 'connection', onWarning });
     const { max, idleTimeoutMillis } = core.options;
     Object.assign(this.options, { max, idleTimeoutMillis });
-    const own: Shared = { core, base: this, writer: !connector.readOnly, beforeSnapshot, ended: false };
+    const own: Shared = { core, base: this, reader, writer: !connector.readOnly, beforeSnapshot, ended: false };
     Object.defineProperties(this, {
       [shared]: { value: own },
       [owner]: { value: undefined },
       ending: { get: () => core.closed },
       ended: { get: () => own.ended },
     });
+  }
+
+  /**
+   * The pool for what only reads: one of its own, with limits of its own, that connects to `readerHost` and, while no
+   * reader answers, to the writer. Without `readerHost` it is this pool itself.
+   */
+  get reader(): PgPool {
+    const { reader } = this[shared];
+    if (reader === undefined) return this;
+    return this[owner] === undefined ? reader : viewOf(reader, this[owner]);
   }
 
   /** The pool's numbers at this moment. */
@@ -183,15 +198,17 @@ export class PgPool extends pg.Pool {
    * runtime offers for that. Resolves when all are closed; those in use are closed as they come back.
    */
   async beforeCheckpoint(): Promise<void> {
+    const { core, reader } = this[shared];
     this[shared].beforeSnapshot = true;
-    this[shared].core.evict('closed');
-    await this[shared].core.freeze();
+    core.evict('closed');
+    await Promise.all([core.freeze(), reader?.beforeCheckpoint()]);
   }
 
   /** The process has been restored from a snapshot: whatever was open is suspect. The first invocation says so as well. */
   async afterRestore(): Promise<void> {
+    const { core, reader } = this[shared];
     this[shared].beforeSnapshot = false;
-    await this[shared].core.thaw();
+    await Promise.all([core.thaw(), reader?.afterRestore()]);
   }
 
   /** Refuses new work, waits for what is under way, closes every connection. A second call is an error, as in pg. */
@@ -272,6 +289,6 @@ async function end(own: Shared): Promise<void> {
       'Called end on pool more than once: the pool is closed or closing. See ERR_POOL_CLOSED.',
     );
   }
-  await own.core.close();
+  await Promise.all([own.core.close(), own.reader?.end()]);
   own.ended = true;
 }

@@ -9,7 +9,7 @@ import { isClientSideTimeout } from './sqlstate.ts';
 import { judgeStatementError } from './statement-error.ts';
 
 type QueryCallback = (error: Error | undefined, result?: unknown) => void;
-type AnyQuery = (text: unknown, values: unknown, callback: QueryCallback) => unknown;
+type AnyQuery = (...args: readonly unknown[]) => unknown;
 
 /** What a query needs of its pool. */
 export interface QueryContext {
@@ -93,7 +93,7 @@ function run(lease: Lease<Session>, { tell }: QueryContext, text: unknown, value
       }
     };
     try {
-      (session.query as AnyQuery)(text, values, done);
+      (session.query as AnyQuery)(...session.admit([text, values, done]));
     } catch (error) {
       done(error as Error);
     }

@@ -3,7 +3,10 @@
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import type { Lease } from '../pool/index.ts';
+import { type BatchedStatement, batchOf } from './batch.ts';
 import { sendCancel } from './cancel.ts';
+import type { PinLinter } from './pin-linter.ts';
+import { refuse, textOf, withoutName } from './query-args.ts';
 import { followed } from './running-work.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
@@ -36,10 +39,25 @@ interface SyncPing {
   handleError(error: Error): void;
 }
 
+/** What the user's statements must keep to, on the way that this connection goes. */
+export interface StatementRules {
+  /** Sends named statements without their name: the backend behind a pooler changes. */
+  readonly dropNames: boolean;
+  readonly linter?: PinLinter | undefined;
+}
+
+const noRules: StatementRules = { dropNames: false };
+
+/** For tests: hear every statement of users before it is sent, refused ones included, on whatever connection. */
+export const statementListeners: Set<(session: Session, sql: string) => void> = new Set();
+
 /** A connection and who has it. */
 export class Session {
   readonly client: pg.PoolClient;
-  /** pg's own `query`, without the guard that stands in front of it on the client. */
+  /**
+   * pg's own `query`, without the guard that stands in front of it on the client: for what the pool itself sends. What
+   * a user wants sent goes through `admit()` first.
+   */
   readonly query: pg.PoolClient['query'];
   /** What statements since the last cleaning leave behind in the session. */
   state: SessionState = sessionState.clean;
@@ -49,13 +67,15 @@ export class Session {
   lease: Lease<Session> | undefined;
   /** Whether it is being put out. */
   closing = false;
-  /** Whether a query was sent through the guarded client in this lease. */
+  /** Whether a statement was sent in this lease, other than by `pool.query()`. */
   queried = false;
+  readonly #rules: StatementRules;
   /** Whether the driver has given up waiting for an answer that may still come. */
   #poisoned = false;
 
-  constructor(client: pg.Client) {
+  constructor(client: pg.Client, rules: StatementRules = noRules) {
     this.client = client as pg.PoolClient;
+    this.#rules = rules;
     const query = client.query.bind(client) as (...args: unknown[]) => unknown;
     this.query = ((...args: unknown[]) => {
       const text = textOf(args[0]);
@@ -117,6 +137,28 @@ export class Session {
     await new Promise((resolve) => process.nextTick(resolve));
     // Several statements may have been sent: after the answer to one the next is on its way.
     while (!this.quiet && this.usable) await this.#nextReady();
+  }
+
+  /** Begins a transaction, in one round trip: `settings` are made in it before anything else is. */
+  begin(begin: string, settings: BatchedStatement | undefined): Promise<unknown> {
+    if (settings === undefined) return this.sendOwn([begin]) as Promise<unknown>;
+    // Asked for by the user, so that they count; they are no reason to refuse.
+    this.#rules.linter?.check(settings.text);
+    const { connection, pipeline } = this.#internals;
+    if (connection === undefined || pipeline) {
+      // pg-native takes no queries but its own, nor does a pipelining client.
+      const { text, values } = settings;
+      return (this.sendOwn([begin]) as Promise<unknown>).then(() => this.sendOwn([text, values]));
+    }
+    return new Promise((resolve, reject) => {
+      const done = (error?: Error | null): void => {
+        if (!error) return resolve(undefined);
+        // The driver's own stack ends in the socket; this one leads to whoever asked.
+        Error.captureStackTrace(error);
+        reject(error);
+      };
+      this.sendOwn([batchOf([{ text: begin, values: [] }, settings]), done]);
+    });
   }
 
   #nextReady(): Promise<void> {
@@ -190,10 +232,40 @@ export class Session {
   }
 
   /**
-   * Runs a statement of the user's, as pg's `query` does. A connection whose answer was not waited for (`query_timeout`)
-   * is not usable any more.
+   * Takes the arguments of a `query` of the user's and returns those to call pg with.
+   *
+   * @throws PoolError `ERR_POOL_PINNED`; nothing has been sent then.
+   */
+  admit(args: readonly unknown[]): readonly unknown[] {
+    const { linter, dropNames } = this.#rules;
+    if (linter !== undefined || statementListeners.size > 0) this.#lint(textOf(args[0]));
+    return dropNames ? withoutName(args) : args;
+  }
+
+  #lint(text: string | undefined): void {
+    if (text === undefined) return;
+    for (const listener of statementListeners) listener(this, text);
+    const refusal = this.#rules.linter?.check(text);
+    if (refusal) throw refusal;
+  }
+
+  /**
+   * Runs a statement of the user's, as pg's `query` does; one that is not admitted is refused in the same way. A
+   * connection whose answer was not waited for (`query_timeout`) is not usable any more.
    */
   send(args: readonly unknown[]): unknown {
+    let admitted: readonly unknown[];
+    try {
+      admitted = this.admit(args);
+    } catch (error) {
+      return refuse(args, error);
+    }
+    this.queried = true;
+    return this.sendOwn(admitted);
+  }
+
+  /** The same for a statement of the pool's own, on behalf of whoever holds the lease. */
+  sendOwn(args: readonly unknown[]): unknown {
     const result = this.#sendWatched(args);
     return result instanceof Promise ? followed(this.lease?.owner, result) : result;
   }
@@ -227,18 +299,9 @@ export class Session {
     this.client.query = function guardedQuery(this: unknown, ...args: unknown[]): unknown {
       const { lease } = session;
       const refusal = lease && refusalOf(lease);
-      if (refusal) return refuse(args, refusal);
-      session.queried = true;
-      return session.send(args);
+      return refusal ? refuse(args, refusal) : session.send(args);
     } as pg.PoolClient['query'];
   }
-}
-
-/** The text of what `query` was given; submittables such as cursors keep theirs under the same name. */
-function textOf(config: unknown): string | undefined {
-  if (typeof config === 'string') return config;
-  const text = (config as { text?: unknown } | null | undefined)?.text;
-  return typeof text === 'string' ? text : undefined;
 }
 
 /** Half of what the pool itself waits for a resource that is being destroyed. */
@@ -256,20 +319,4 @@ export function refusalOf(lease: Lease<Session>): Error | undefined {
   } catch (error) {
     return error as Error;
   }
-}
-
-/** Tells an error in the way the caller expects to hear it: callback, submittable or promise. */
-export function refuse(args: readonly unknown[], error: unknown): unknown {
-  const [first] = args;
-  const callback = args.findLast((arg) => typeof arg === 'function') as ((error: unknown) => void) | undefined;
-  const submittable = first as { handleError?: (error: unknown) => void } | null | undefined;
-  if (typeof submittable?.handleError === 'function') {
-    process.nextTick(() => submittable.handleError?.(error));
-    return first;
-  }
-  if (callback !== undefined) {
-    process.nextTick(() => callback(error));
-    return undefined;
-  }
-  return Promise.reject(error);
 }

@@ -55,6 +55,7 @@ export function judgeConnectError(error: unknown): ConnectVerdict {
   if (code === 'ENOTFOUND') return 'retry-briefly';
   // A failover may be under way: the name will soon point to the new writer.
   if (code === 'ERR_POOL_CONNECT_READ_ONLY') return 'retry';
+  if (code === 'ERR_POOL_CONNECT_CREDENTIALS') return (error as { transient?: boolean }).transient ? 'retry' : 'fail';
   return isLostConnection(error) ? 'retry' : 'fail';
 }
 

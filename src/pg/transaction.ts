@@ -1,9 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type pg from 'pg';
 import { type Lease, PoolError } from '../pool/index.ts';
-import { refusalOf, refuse, type Session } from './session.ts';
+import { refuse } from './query-args.ts';
+import { refusalOf, type Session } from './session.ts';
 import { codeOf, isLostConnection } from './sqlstate.ts';
 import { isNeverSent, isSerializationFailure } from './statement-error.ts';
+import { settingsStatement, type TransactionSettings } from './transaction-settings.ts';
 
 /** How a transaction begins. PostgreSQL documentation, SET TRANSACTION. */
 export interface TransactionOptions {
@@ -13,6 +15,13 @@ export interface TransactionOptions {
   readonly readOnly?: boolean;
   /** Waits until a serializable read-only transaction can run without risk of failing; has no effect on others. */
   readonly deferrable?: boolean;
+  /**
+   * Settings for this transaction alone, made together with BEGIN, and again with each of its retries: the tenant that
+   * policies of row-level security go by, a time limit, a role. They hold in nested transactions as well, and are gone
+   * after COMMIT and ROLLBACK, so that the connection's next user finds nothing of them. Values travel apart from the
+   * statement.
+   */
+  readonly settings?: TransactionSettings | undefined;
   /**
    * How often the whole transaction, `fn` included, may be run again after a serialization failure (40001), a deadlock
    * (40P01) or a connection that was lost before COMMIT was sent. 0 to 100.
@@ -78,9 +87,20 @@ export class Transaction {
    * Runs a part of the transaction in a savepoint: what `fn` did is undone when it throws, and the error goes on to the
    * caller, who may catch it and continue. Nested calls made at once run one after the other.
    *
+   * It takes no options: modes belong to the whole transaction, and a setting made in a savepoint would outlive it, up
+   * to the end of the whole transaction.
+   *
+   * @throws TypeError for anything but a function.
    * @throws PoolError `ERR_POOL_TRANSACTION_ENDED` once the transaction has ended.
    */
   transaction<R>(fn: (tx: Transaction) => Promise<R> | R): Promise<R> {
+    if (typeof fn !== 'function') {
+      return Promise.reject(
+        new TypeError(
+          'tx.transaction() takes a function and no options: give modes and settings to the outermost transaction',
+        ),
+      );
+    }
     const inner = this.#innermost();
     if (inner !== this) return inner.transaction(fn);
     const nested = this.#lastNested.then(() => this.#savepoint(fn));
@@ -106,11 +126,26 @@ export class Transaction {
     }
   }
 
+  /** @internal @throws PoolError `ERR_POOL_INVALID_OPTION`, and nothing is sent; `ERR_POOL_RECLAIMED` */
+  async begin(options: TransactionOptions): Promise<void> {
+    const begin = beginStatement(options);
+    const settings = settingsStatement(options.settings);
+    const refusal = this.#lost();
+    if (refusal !== undefined) throw refusal;
+    try {
+      await this.#session.begin(begin, settings);
+    } catch (error) {
+      // Of the two, BEGIN may have succeeded.
+      if (settings !== undefined) await this.undo('ROLLBACK');
+      throw error;
+    }
+  }
+
   /** @internal Runs a statement of the transaction's own. @throws PoolError `ERR_POOL_RECLAIMED` */
   async run(text: string): Promise<pg.QueryResult> {
     const refusal = this.#lost();
     if (refusal !== undefined) throw refusal;
-    return (await this.#session.send([text])) as pg.QueryResult;
+    return (await this.#session.sendOwn([text])) as pg.QueryResult;
   }
 
   /**
@@ -160,7 +195,7 @@ export async function runTransaction<R>(
   progress: TransactionProgress,
 ): Promise<R> {
   const tx = new Transaction(session);
-  await tx.run(beginStatement(options));
+  await tx.begin(options);
   progress.phase = 'body';
   let result: R;
   try {

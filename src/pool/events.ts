@@ -54,7 +54,9 @@ export type PoolEvent =
   | { readonly type: 'thaw'; readonly frozenMillis: number | undefined }
   | { readonly type: 'freeze' }
   /** A lease that its owner had not given back was taken from it. */
-  | { readonly type: 'reclaimed'; readonly slot: number };
+  | { readonly type: 'reclaimed'; readonly slot: number }
+  /** Something that the maker of the resources wants counted, under a name of its own. */
+  | { readonly type: 'noted'; readonly what: string; readonly detail?: string };
 
 /** Hears every event of a pool, synchronously. It may call the pool; what it throws never reaches a request. */
 export type PoolObserver = (event: PoolEvent, at: Instant) => void;

@@ -72,9 +72,19 @@ export function closeColdest<T>(
   for (let slot = slots.idle[0]; slot && slots.idle.length > keep; slot = slots.idle[0]) upkeep.close(slot, reason);
 }
 
-/** Destroys what is idle now, and everything else that exists as soon as nobody has it. What is made later is not touched. */
-export function evictAll<T>(slots: SlotTable<T>, upkeep: Upkeep<T>, reason: EvictReason): void {
+/**
+ * Destroys what is idle now, and everything else that exists as soon as nobody has it. What is made later is not touched.
+ *
+ * @param which - of those that are made; without it all of them, and those being made as well
+ */
+export function evictAll<T>(
+  slots: SlotTable<T>,
+  upkeep: Upkeep<T>,
+  reason: EvictReason,
+  which?: (resource: T) => boolean,
+): void {
   for (const slot of [...slots]) {
+    if (which !== undefined && (slot.resource === undefined || !which(slot.resource))) continue;
     if (slot.state === 'idle') upkeep.close(slot, reason);
     else slot.doomed ??= reason;
   }

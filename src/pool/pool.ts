@@ -44,7 +44,6 @@ export class Pool<T> {
   readonly #host: LeaseHost<T>;
   readonly #conditions = new Conditions();
   #closed = false;
-  /** Settles when a closed pool is empty. */
   #gone: Promise<void> | undefined;
 
   /** @throws PoolError `ERR_POOL_INVALID_OPTION` */
@@ -89,8 +88,8 @@ export class Pool<T> {
    * Hands out a resource that is alive, making or proving one if need be. First come, first served.
    *
    * @throws AcquireError `ERR_POOL_ACQUIRE_TIMEOUT`, `ERR_POOL_ACQUIRE_ABORTED`, `ERR_POOL_CREATE_FAILED`,
-   * `ERR_POOL_CREATE_TIMEOUT` or `ERR_POOL_RECLAIMED`, with the phase reached, a timeline and the pool's numbers;
-   * PoolError `ERR_POOL_CLOSED` after `close()`.
+   * `ERR_POOL_CREATE_TIMEOUT` or `ERR_POOL_RECLAIMED`, with the phase reached, a timeline and the pool's numbers; or
+   * PoolError `ERR_POOL_CLOSED`, after `close()`.
    */
   acquire(options?: AcquireOptions): Promise<Lease<T>> {
     try {
@@ -212,9 +211,9 @@ export class Pool<T> {
     return leasesOf(this.#slots, owner);
   }
 
-  /** Destroys everything that exists now: at once what is idle, the rest as soon as it comes back. */
-  evict(reason: EvictReason): void {
-    evictAll(this.#slots, this.#upkeep, reason);
+  /** Destroys everything that exists now, or those meant: at once what is idle, the rest as soon as it comes back. */
+  evict(reason: EvictReason, which?: (resource: T) => boolean): void {
+    evictAll(this.#slots, this.#upkeep, reason, which);
   }
 
   /** Resolves when nothing is leased and nobody waits. Refuses nobody meanwhile. */
@@ -247,6 +246,11 @@ export class Pool<T> {
   /** Hears every event from now on. @returns stops hearing */
   observe(observer: PoolObserver): () => void {
     return this.#events.observe(observer);
+  }
+
+  /** Has the observers hear of something that the maker of the resources wants counted. */
+  note(what: string, detail?: string): void {
+    if (this.#events.heard) this.#events.emit({ type: 'noted', what, ...(detail !== undefined && { detail }) });
   }
 
   /** @internal For `invariants.ts`. */

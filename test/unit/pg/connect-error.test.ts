@@ -4,7 +4,7 @@ import { type ConnectTarget, connectError, readOnlyServerError } from '../../../
 const target: ConnectTarget = { host: 'db.example.com', port: 6432, user: 'app', database: 'orders' };
 const noTls = (): undefined => undefined;
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code });
-const once = { count: 1, millis: 12 };
+const once = { count: 1, millis: 12, before: [] };
 
 type Row = [name: string, error: unknown, code: string, text: string];
 
@@ -105,7 +105,7 @@ describe('why there is no connection', () => {
   });
 
   it('says how often it was tried', () => {
-    const told = connectError(coded('ECONNREFUSED', 'x'), target, { count: 7, millis: 3249 }, noTls);
+    const told = connectError(coded('ECONNREFUSED', 'x'), target, { count: 7, millis: 3249, before: [] }, noTls);
     expect(told.message).toMatch(/groups\. Tried 7 times in 3\.2 s\. See ERR_POOL_CONNECT_REFUSED\.$/);
   });
 

@@ -1,0 +1,153 @@
+// What PgBouncer means by its errors. It gives one SQLSTATE, 08P01, to nearly all of them (up to 1.25): the words tell
+// them apart. Pure: an error in, a word out.
+
+import { PoolError } from '../pool/index.ts';
+import { codeOf } from './sqlstate.ts';
+
+/** What an error of PgBouncer's own says. */
+export type PgBouncerMeaning =
+  /** It does not take a parameter of the startup packet. */
+  | 'parameter'
+  /** It does not know the user, or the password is wrong. */
+  | 'login'
+  /** It cannot log in at the server itself, and waiting does not help. */
+  | 'server-login'
+  /** It knows no such database. */
+  | 'database'
+  /** It wants TLS, and there was none. */
+  | 'tls'
+  /** It is set up wrongly, or for another kind of use. */
+  | 'configuration'
+  /** It has as many clients as it may. */
+  | 'full'
+  /** The server behind it is not there, or somebody is at work on it. */
+  | 'unavailable'
+  /** A statement has waited for a server connection for as long as it may: it was never sent on. */
+  | 'no-backend'
+  /** It has closed a connection on which nothing was under way. */
+  | 'idle';
+
+/** PgBouncer's words (1.18: janitor.c, client.c, objects.c), and those of the server that it passes on when it cannot log in. */
+const words: readonly (readonly [pattern: RegExp, meaning: PgBouncerMeaning])[] = [
+  [/^unsupported startup parameter/, 'parameter'],
+  [/^(SASL|password|PAM|certificate|LDAP|"trust") ?authentication failed$|^no such user|^login rejected$/, 'login'],
+  [
+    /^password authentication failed for user|^no pg_hba\.conf entry|^role ".*" does not exist|^server login failed: /,
+    'server-login',
+  ],
+  [/^no such database|^database ".*" does not exist/, 'database'],
+  [/^SSL required$|^TLS (client certificate|connection) required$/, 'tls'],
+  [/^bouncer config error$|^transaction blocks not allowed in statement pooling mode$/, 'configuration'],
+  [/^no more connections allowed/, 'full'],
+  [/^query_wait_timeout$|^query_timeout$/, 'no-backend'],
+  [/^client_idle_timeout$|^database removed$/, 'idle'],
+  [
+    /^client_login_timeout|^server login has been failing|^server conn crashed|^database ".*" is disabled$|^pgbouncer cannot connect|shutting down|starting up|^too many connections|connection slots/,
+    'unavailable',
+  ],
+];
+
+/** Tells what PgBouncer means; nothing for an error that is not its own, or that it has new words for. */
+export function pgbouncerMeaning(error: unknown): PgBouncerMeaning | undefined {
+  if (codeOf(error) !== '08P01' || !(error instanceof Error)) return undefined;
+  const { message } = error;
+  return words.find(([pattern]) => pattern.test(message))?.[1];
+}
+
+/** Tells whether another attempt to connect is in vain until somebody changes something. */
+export function isSettledByPgBouncer(error: unknown): boolean {
+  const meaning = pgbouncerMeaning(error);
+  return meaning !== undefined && lasting.has(meaning);
+}
+
+const lasting: ReadonlySet<PgBouncerMeaning> = new Set([
+  'parameter',
+  'login',
+  'server-login',
+  'database',
+  'tls',
+  'configuration',
+]);
+
+/** Codes of a connection that PgBouncer has not let in. */
+export type PgBouncerErrorCode =
+  | 'ERR_POOL_CONNECT_AUTH'
+  | 'ERR_POOL_CONNECT_DATABASE'
+  | 'ERR_POOL_CONNECT_UNAVAILABLE'
+  | 'ERR_POOL_CONNECT_FAILED';
+
+/** What was tried. */
+interface Target {
+  readonly at: string;
+  readonly user: string | undefined;
+  readonly database: string | undefined;
+}
+
+type Explanation = readonly [code: PgBouncerErrorCode, text: (target: Target, message: string) => string];
+
+const explanations: Readonly<Partial<Record<PgBouncerMeaning, Explanation>>> = {
+  parameter: [
+    'ERR_POOL_CONNECT_FAILED',
+    ({ at }, message) =>
+      `PgBouncer at ${at} does not take what the connection was begun with (${message}). Set route "pgbouncer" (THAWPOOL_ROUTE), with which no such parameter is sent.`,
+  ],
+  login: [
+    'ERR_POOL_CONNECT_AUTH',
+    ({ at, user }, message) =>
+      `PgBouncer at ${at} refused user "${user ?? ''}" (${message}). Check the user, its password, and PgBouncer's auth_file or auth_query.`,
+  ],
+  'server-login': [
+    'ERR_POOL_CONNECT_AUTH',
+    ({ at }, message) =>
+      `PgBouncer at ${at} could not log in at the server behind it (${message}). Check the password in PgBouncer's auth_file or [databases], and the server's pg_hba.conf.`,
+  ],
+  database: [
+    'ERR_POOL_CONNECT_DATABASE',
+    ({ at, database, user }, message) =>
+      `There is no database "${database ?? user ?? ''}" at PgBouncer at ${at} (${message}). Check PGDATABASE or the path of DATABASE_URL, and PgBouncer's [databases].`,
+  ],
+  configuration: [
+    'ERR_POOL_CONNECT_FAILED',
+    ({ at }, message) => `PgBouncer at ${at} is not set up for this (${message}). Its log says more.`,
+  ],
+  full: [
+    'ERR_POOL_CONNECT_UNAVAILABLE',
+    ({ at }, message) =>
+      `PgBouncer at ${at} has as many clients as it may (${message}). Raise its max_client_conn, which costs it 2 kB each, or lower THAWPOOL_MAX or the function's concurrency.`,
+  ],
+  unavailable: [
+    'ERR_POOL_CONNECT_UNAVAILABLE',
+    ({ at }, message) =>
+      `PgBouncer at ${at} has no server to log in to (${message}). Look whether that runs, and into PgBouncer's log.`,
+  ],
+  'no-backend': [
+    'ERR_POOL_CONNECT_UNAVAILABLE',
+    ({ at }, message) =>
+      `PgBouncer at ${at} has no server connection to spare (${message}). Raise its default_pool_size, or shorten transactions.`,
+  ],
+};
+
+/** Explains a connection that PgBouncer has not let in; nothing for an error that is not its own. */
+export function explainPgBouncer(
+  error: unknown,
+  target: Target,
+): readonly [code: PgBouncerErrorCode, text: string] | undefined {
+  const meaning = pgbouncerMeaning(error);
+  const known = meaning && explanations[meaning];
+  return known && error instanceof Error ? [known[0], known[1](target, error.message)] : undefined;
+}
+
+/**
+ * Makes an error of a statement for which PgBouncer had no server connection in time: it says that the statement did not
+ * run, which PgBouncer's own does not.
+ *
+ * @returns nothing for any other error
+ */
+export function noBackendError(error: unknown): PoolError | undefined {
+  if (pgbouncerMeaning(error) !== 'no-backend' || !(error instanceof Error)) return undefined;
+  return new PoolError(
+    'ERR_POOL_NO_BACKEND',
+    `PgBouncer had no server connection for the statement in time (${error.message}) and closed the connection: the statement did not run. Raise PgBouncer's default_pool_size or query_wait_timeout, or shorten transactions. See ERR_POOL_NO_BACKEND.`,
+    { cause: error },
+  );
+}

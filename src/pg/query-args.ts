@@ -1,0 +1,58 @@
+// The arguments of a `query`, in all the forms that pg takes. It must not know who sends them, nor why not.
+
+/** What `query` may be given besides a text: pg's config, or something that submits itself. */
+interface AnyConfig {
+  readonly text?: unknown;
+  readonly values?: unknown;
+  name?: unknown;
+  /** The cursor inside of a pg-query-stream. */
+  readonly cursor?: { readonly text?: unknown } | null;
+  readonly submit?: unknown;
+  readonly handleError?: (error: unknown) => void;
+  callback?: unknown;
+}
+
+type ErrorCallback = (error: unknown) => void;
+
+/** The text of what `query` was given; submittables such as cursors keep theirs under the same name, or in their cursor. */
+export function textOf(config: unknown): string | undefined {
+  if (typeof config === 'string') return config;
+  const { text, cursor } = (config ?? {}) as AnyConfig;
+  if (typeof text === 'string') return text;
+  return typeof cursor?.text === 'string' ? cursor.text : undefined;
+}
+
+/** The same statement, to be prepared anew each time. One that has a name and no text is left alone: it needs it. */
+export function withoutName(args: readonly unknown[]): readonly unknown[] {
+  const config = args[0] as AnyConfig | string | null | undefined;
+  if (typeof config !== 'object' || !config?.name || typeof config.text !== 'string') return args;
+  if (typeof config.submit === 'function') {
+    config.name = undefined;
+    return args;
+  }
+  // Not spread: the text may come from a getter of its class. And read here: a getter may need its own object.
+  const { text, values } = config;
+  const own = { writable: true, enumerable: true, configurable: true };
+  const copy: unknown = Object.create(config, {
+    name: { value: undefined, ...own },
+    text: { value: text, ...own },
+    values: { value: values, ...own },
+  });
+  return args.with(0, copy);
+}
+
+/** Tells an error in the way the caller expects to hear it: callback, submittable or promise. */
+export function refuse(args: readonly unknown[], error: unknown): unknown {
+  const first = args[0] as AnyConfig | null | undefined;
+  const given = args.findLast((arg) => typeof arg === 'function') as ErrorCallback | undefined;
+  if (typeof first?.handleError === 'function') {
+    // As pg does (8.23, lib/client.js): it hears of its callback before it hears of anything else.
+    if (given !== undefined && !first.callback) first.callback = given;
+    process.nextTick(() => first.handleError?.(error));
+    return first;
+  }
+  const callback = given ?? first?.callback;
+  if (typeof callback !== 'function') return Promise.reject(error);
+  process.nextTick(() => (callback as ErrorCallback)(error));
+  return undefined;
+}
