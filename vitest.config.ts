@@ -6,7 +6,7 @@ const inCI = Boolean(process.env['CI']);
 const source = '@thawpool/source';
 
 interface Project {
-  /** Milliseconds for one test, and for one hook. */
+  /** Milliseconds for one test, and for one hook. They end what hangs, and nothing that is merely slow. */
   readonly timeouts: readonly [test: number, hook: number];
   /** Groups run one after the other, from 1 (Vitest runs group 0 last): real processes get the machine to themselves. */
   readonly group: number;
@@ -25,19 +25,19 @@ const decisions = [
 ];
 
 const projects: Readonly<Record<string, Project>> = {
-  unit: { timeouts: [5_000, 5_000], group: 1 },
-  infra: { timeouts: [60_000, 120_000], group: 2 },
-  integration: { timeouts: [15_000, 30_000], group: 3, globalSetup: './test/support/global-postgres.ts' },
+  unit: { timeouts: [60_000, 60_000], group: 1 },
+  infra: { timeouts: [120_000, 240_000], group: 2 },
+  integration: { timeouts: [60_000, 120_000], group: 3, globalSetup: './test/support/global-postgres.ts' },
   examples: {
-    timeouts: [15_000, 30_000],
+    timeouts: [60_000, 120_000],
     group: 3,
     globalSetup: './test/support/global-postgres.ts',
     setupFiles: './test/support/example-environment.ts',
     include: 'examples/**/*.test.ts',
   },
-  package: { timeouts: [60_000, 240_000], group: 4, globalSetup: './test/package/global-packed.ts' },
-  lab: { timeouts: [60_000, 60_000], group: 5, fileParallelism: false },
-  freeze: { timeouts: [60_000, 60_000], group: 6, fileParallelism: false },
+  package: { timeouts: [120_000, 240_000], group: 4, globalSetup: './test/package/global-packed.ts' },
+  lab: { timeouts: [120_000, 120_000], group: 5, fileParallelism: false },
+  freeze: { timeouts: [120_000, 120_000], group: 6, fileParallelism: false },
 };
 
 export default defineConfig({
@@ -55,6 +55,8 @@ export default defineConfig({
     passWithNoTests: true,
     // A test that passes at the second try has found something.
     retry: 0,
+    // Vitest's own 1000 ms is less than a loaded machine may take for anything.
+    expect: { poll: { timeout: 30_000 } },
     reporters: inCI ? ['default', ['json', { outputFile: 'reports/tests.json' }]] : ['default'],
     coverage: {
       include: ['src/**/*.ts'],

@@ -96,7 +96,7 @@ function checkAs(calledHere: string, name: OptionName, value: unknown): unknown 
 /** A connection string says where to connect; what the pool does is said elsewhere. */
 function withoutOurs(fields: Record<string, unknown>, warnings: string[]): Record<string, unknown> {
   for (const name of Object.keys(fields)) {
-    if (!ours.includes(name) || /^ssl/.test(name)) continue;
+    if (!ours.includes(name) || name.startsWith('ssl')) continue;
     delete fields[name];
     warnings.push(`The connection string has a parameter ${name}, which has no effect there: give it as an option.`);
   }

@@ -53,7 +53,7 @@ export function awsError(
     const variable = ['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', 'AWS_CONTAINER_CREDENTIALS_FULL_URI'].find(
       (each) => (env[each] ?? '') !== '',
     );
-    if (variable !== undefined && isChainEnd(error)) {
+    if (variable !== undefined && /any providers/i.test(said)) {
       return new CredentialsError(
         `${begin} They should come from the endpoint in ${variable}, which did not answer or gave none. ${see}`,
         options(true),
@@ -69,8 +69,6 @@ export function awsError(
     options(mayPass(error)),
   );
 }
-
-const isChainEnd = (error: unknown): boolean => text(error, 'name') === 'CredentialsProviderError';
 
 /** Node.js's codes of networks that fail for a moment, and the SDK's names for a service that does. */
 const passing =

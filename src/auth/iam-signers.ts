@@ -10,8 +10,15 @@ export interface AwsIdentity {
   readonly expiration?: Date;
 }
 
-/** Gives AWS credentials: a provider of `@aws-sdk/credential-providers`, or a function of one's own. */
-export type AwsCredentials = (options?: { readonly forceRefresh?: boolean }) => Promise<AwsIdentity>;
+/**
+ * Gives AWS credentials: a provider of `@aws-sdk/credential-providers`, or a function of one's own. It is called once for each
+ * signature; with `forceRefresh`, what it keeps has been refused or is about to expire.
+ */
+export type AwsCredentials = (options?: {
+  readonly forceRefresh?: boolean;
+  /** Never given. Some of the SDK's providers take nothing but this, and would not fit the type without it. */
+  readonly callerClientConfig?: never;
+}) => Promise<AwsIdentity>;
 
 /** Holds what the signers behind {@link iamCredentials} and {@link dsqlCredentials} are made of. */
 export interface AwsSignerOptions {
@@ -69,7 +76,7 @@ export const rdsSigner = (options: AwsSignerOptions): TokenSigner => {
     // A bundler that cannot find an import() leaves it alone only when it stands in a try (esbuild 0.28).
     try {
       // oxlint-disable-next-line no-restricted-imports -- loaded on first use only
-      return await import('@aws-sdk/rds-signer');
+      return whole<RdsSignerModule>(await import('@aws-sdk/rds-signer'), 'Signer');
     } catch (error) {
       throw packageError(error, '@aws-sdk/rds-signer', "auth: 'iam'");
     }
@@ -98,7 +105,7 @@ export const dsqlSigner = (options: AwsSignerOptions & { readonly lifetimeMillis
   const load = async (): Promise<DsqlSignerModule> => {
     try {
       // oxlint-disable-next-line no-restricted-imports -- loaded on first use only
-      return await import('@aws-sdk/dsql-signer');
+      return whole<DsqlSignerModule>(await import('@aws-sdk/dsql-signer'), 'DsqlSigner');
     } catch (error) {
       throw packageError(error, '@aws-sdk/dsql-signer', 'dsqlCredentials()');
     }
@@ -124,6 +131,11 @@ export const dsqlSigner = (options: AwsSignerOptions & { readonly lifetimeMillis
     },
   });
 };
+
+/** In a bundle that esbuild has split, a CommonJS package comes as `default` alone (esbuild 0.28). */
+function whole<Module extends object>(module: Module, name: keyof Module): Module {
+  return name in module ? module : (Reflect.get(module, 'default') as Module);
+}
 
 function awsSigner(options: AwsSignerOptions, service: AwsService): TokenSigner {
   const { name, lifetimeMillis } = service;

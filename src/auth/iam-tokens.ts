@@ -143,15 +143,13 @@ export class TokenStore {
     entry.kept = undefined;
     const flight: Flight = { since, result: this.#signed(request, since) };
     entry.flight = flight;
-    flight.result
-      .then((kept) => {
-        // Not of a flight that was given up: a newer one has the word.
-        if (entry.flight === flight) entry.kept = kept;
-      })
-      .catch(() => {})
-      .finally(() => {
-        if (entry.flight === flight) entry.flight = undefined;
-      });
+    // Before anybody who waits hears of it. Not of a flight that was given up: a newer one has the word.
+    const settle = (kept?: Kept): void => {
+      if (entry.flight !== flight) return;
+      entry.flight = undefined;
+      entry.kept = kept;
+    };
+    flight.result.then(settle, () => settle());
     return flight;
   }
 

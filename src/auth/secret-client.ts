@@ -58,57 +58,73 @@ export class SecretReader {
     const { secretArn, timeoutMillis } = this.#options;
     const region = this.#region;
     if (region === undefined && this.#options.client === undefined) throw missingRegionError(secretArn);
-    const bound = new AbortController();
-    const timeout = new DOMException(`No answer within ${timeoutMillis} ms`, 'TimeoutError');
-    const timer = setTimeout(() => bound.abort(timeout), timeoutMillis);
     try {
-      const asked = this.#ask(stage, direct, region ?? '', bound.signal);
-      // A client of the user's own need not heed the signal.
-      const { value, ...answer } = await untilAborted(asked, bound.signal);
+      const { value, ...answer } = await this.#ask(stage, direct, region ?? '');
       return { ...answer, login: readSecret(secretArn, value) };
     } catch (error) {
-      // What the SDK throws when it is stopped says nothing of why.
-      const cause = bound.signal.aborted ? timeout : error;
-      throw explainSecretError(cause, { secretArn, region, stage, timeoutMillis });
-    } finally {
-      clearTimeout(timer);
+      throw explainSecretError(error, { secretArn, region, stage, timeoutMillis });
     }
   }
 
-  async #ask(
-    stage: SecretStage,
-    direct: boolean,
-    region: string,
-    abortSignal: AbortSignal,
-  ): Promise<{ value: SecretValue; direct: boolean }> {
-    const { secretArn, timeoutMillis, client, loadClient = sdkClient } = this.#options;
-    const input = { SecretId: secretArn, VersionStage: stage };
-    if (client) return { value: await client.getSecretValue(input, { abortSignal }), direct: true };
+  async #ask(stage: SecretStage, direct: boolean, region: string): Promise<{ value: SecretValue; direct: boolean }> {
+    const { secretArn, timeoutMillis, client } = this.#options;
     const extension = this.#extension;
-    let failed: Error | undefined;
+    let failed: unknown;
     if (extension && !direct && !extension.absent) {
+      const patience = Math.min(timeoutMillis, extensionMillis);
       try {
-        // Half of the time, so that the other half is left for Secrets Manager itself.
-        const signal = AbortSignal.any([abortSignal, AbortSignal.timeout(Math.ceil(timeoutMillis / 2))]);
-        return { value: await extension.get(secretArn, stage, false, signal), direct: false };
+        return {
+          value: await inTime(patience, (signal) => extension.get(secretArn, stage, false, signal)),
+          direct: false,
+        };
       } catch (error) {
-        failed = error as Error;
+        failed = error;
       }
     }
-    this.#client ??= loadClient(region).catch((error: unknown) => {
-      this.#client = undefined;
-      throw error;
-    });
-    const sdk = await this.#client;
-    if (sdk) return { value: await sdk.getSecretValue(input, { abortSignal }), direct: true };
+    // Not within the time of a reading: on a small function loading the package may take longer than that by itself.
+    const manager = client ?? (await this.#load(region));
+    if (manager) {
+      const input = { SecretId: secretArn, VersionStage: stage };
+      const value = await inTime(timeoutMillis, (abortSignal) => manager.getSecretValue(input, { abortSignal }));
+      return { value, direct: true };
+    }
+    if (failed instanceof ExtensionError && failed.kind !== 'absent') throw failed;
     if (!extension) throw missingClientError(secretArn);
     try {
-      if (failed !== undefined) throw failed;
-      return { value: await extension.get(secretArn, stage, direct, abortSignal), direct: false };
+      const get = (signal: AbortSignal) => extension.get(secretArn, stage, direct, signal);
+      return { value: await inTime(timeoutMillis, get), direct: false };
     } catch (error) {
       if (error instanceof ExtensionError && error.kind === 'absent') throw missingClientError(secretArn);
       throw error;
     }
+  }
+
+  #load(region: string): Promise<SecretsClientLike | undefined> {
+    const { loadClient = sdkClient } = this.#options;
+    this.#client ??= loadClient(region).catch((error: unknown) => {
+      this.#client = undefined;
+      throw error;
+    });
+    return this.#client;
+  }
+}
+
+/**
+ * How long the extension is waited for where Secrets Manager itself can be asked. Chosen: many times what a process on the
+ * same machine takes, cache miss included, and a third of a reading's own time.
+ */
+const extensionMillis = 1000;
+
+/** Runs one call in bounded time, also one that does not heed its signal. @throws TimeoutError, as the SDK calls it */
+async function inTime<T>(millis: number, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const bound = new AbortController();
+  const timeout = new DOMException(`No answer within ${millis} ms`, 'TimeoutError');
+  // After one more turn: an answer that lies in the kernel already is in time.
+  const timer = setTimeout(() => setImmediate(() => bound.abort(timeout)), millis);
+  try {
+    return await untilAborted(call(bound.signal), bound.signal);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -123,8 +139,17 @@ const connectionTimeout = 1000;
 /** The SDK's own number (retryMode standard), said so that a user's AWS_MAX_ATTEMPTS does not make it more. */
 const maxAttempts = 3;
 
-// oxlint-disable-next-line no-restricted-imports -- loaded on first use only
-const loadSdk = () => import('@aws-sdk/client-secrets-manager');
+/** A bundler that cannot find an import() leaves it alone only when it stands in a try (esbuild 0.28). */
+const loadSdk = async () => {
+  try {
+    // oxlint-disable-next-line no-restricted-imports -- loaded on first use only
+    const sdk = await import('@aws-sdk/client-secrets-manager');
+    // In a bundle that esbuild has split, a CommonJS package comes as `default` alone (esbuild 0.28).
+    return Object.hasOwn(sdk, 'SecretsManagerClient') ? sdk : sdk.default;
+  } catch (error) {
+    return ifMissing(error as NodeJS.ErrnoException);
+  }
+};
 
 /** Tells a package that is not installed from one that is broken. */
 function ifMissing(error: NodeJS.ErrnoException): undefined {
@@ -133,7 +158,7 @@ function ifMissing(error: NodeJS.ErrnoException): undefined {
 }
 
 async function sdkClient(region: string): Promise<SecretsClientLike | undefined> {
-  const sdk = await loadSdk().catch(ifMissing);
+  const sdk = await loadSdk();
   if (sdk === undefined) return undefined;
   const client = new sdk.SecretsManagerClient({
     region,

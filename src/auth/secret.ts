@@ -57,6 +57,9 @@ const defaultTimeoutMillis = 3000;
  */
 const outageMillis = 10_000;
 
+/** The three stages of two rotations: what is older is at no stage that is read. */
+const mostRemembered = 6;
+
 /** There is one login to keep. */
 const kept = 'login';
 
@@ -90,13 +93,13 @@ export class SecretSource implements CredentialSource {
   /** Says what was before what; clocks are too coarse for that. */
   #turn = 0;
   readonly #handedOut = new WeakMap<Credentials, number>();
-  /** Versions that the server has refused, since the last one that is new. */
+  /** The versions that the server has refused last. */
   readonly #refused = new Set<string>();
   #last: Held | undefined;
   #outage = false;
 
   constructor(options: SecretCredentialsOptions, reader: Pick<SecretReader, 'read'>) {
-    const { secretArn, ttlMillis = defaultTtlMillis, now = Date.now, onWarning = () => {} } = options;
+    const { secretArn, ttlMillis = defaultTtlMillis, now = () => Date.now(), onWarning = () => {} } = options;
     this.name = `the secret ${shortName(secretArn)}`;
     this.#ttlMillis = ttlMillis;
     this.#now = now;
@@ -139,8 +142,11 @@ export class SecretSource implements CredentialSource {
   /** Reads what connections are to begin with; the last known good where that cannot be had for now. */
   async #read(): Promise<Held> {
     const readAt = this.#now();
+    const before = this.#last;
     try {
       const { login, stage } = await this.#begin();
+      // What was found after a refusal, meanwhile, is newer than what was just read.
+      if (this.#last && this.#last !== before) return this.#last;
       this.#last = { login, stage, readAt, ttlMillis: this.#ttlMillis };
       this.#outage = false;
       return this.#last;
@@ -166,17 +172,21 @@ export class SecretSource implements CredentialSource {
     // The extension's cache may be older than the refusal.
     if (!answer.direct && this.#isRefused(answer.login)) answer = await this.#reader.read('AWSCURRENT', true);
     const current = { login: answer.login, stage: 'AWSCURRENT' } as const;
-    if (!this.#isRefused(current.login)) {
-      // A version that is new ends what was known of the older ones.
-      this.#refused.clear();
-      return current;
-    }
+    if (!this.#isRefused(current.login)) return current;
     // A rotation was left half done, or is about to be finished: what stood in for this version goes on doing so, as long
     // as it is still at its stage. Otherwise every TTL would begin with a refused login.
     const last = this.#last;
-    if (last === undefined || last.stage === 'AWSCURRENT' || this.#isRefused(last.login)) return current;
+    if (last === undefined || last.stage === 'AWSCURRENT') return current;
     const still = await this.#optional(last.stage);
     return still && sameLogin(still.login, last.login) ? last : current;
+  }
+
+  #remember(version: string | undefined): void {
+    if (version === undefined) return;
+    this.#refused.delete(version);
+    this.#refused.add(version);
+    const [oldest] = this.#refused;
+    if (oldest !== undefined && this.#refused.size > mostRemembered) this.#refused.delete(oldest);
   }
 
   #isRefused({ version }: Credentials): boolean {
@@ -195,7 +205,7 @@ export class SecretSource implements CredentialSource {
 
   /** Finds a login that the server has not refused to this connection. */
   async #another(refused: readonly Credentials[]): Promise<Credentials | undefined> {
-    for (const { version } of refused) if (version !== undefined) this.#refused.add(version);
+    for (const { version } of refused) this.#remember(version);
     const last = refused.at(-1);
     // Of credentials that are not ours nobody knows when they were handed out: only what is read from now on is news.
     const since = (last && this.#handedOut.get(last)) ?? this.#turn;
@@ -217,7 +227,7 @@ export class SecretSource implements CredentialSource {
     const byPending = offer(pending.value, 'AWSPENDING');
     if (byPending) return byPending;
     // It may have been promoted between those two: then it is AWSCURRENT by now.
-    const again = await this.#again(pending.began);
+    const again = await this.#again(pending.answered);
     const byNow = offer(again, 'AWSCURRENT');
     if (byNow) return byNow;
     const previous = (await this.#flights.AWSPREVIOUS.after(since)).value;
@@ -242,7 +252,6 @@ export class SecretSource implements CredentialSource {
 
   /** Believes in a login until it is refused: whether it works is heard only if it does not. */
   #keep(login: Credentials, stage: SecretStage): Credentials {
-    if (stage === 'AWSCURRENT' && !this.#isRefused(login)) this.#refused.clear();
     this.#last = { login, stage, readAt: this.#now(), ttlMillis: this.#ttlMillis };
     this.#outage = false;
     this.#cache.set(kept, this.#last, this.#ttlMillis);

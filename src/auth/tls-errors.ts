@@ -109,7 +109,7 @@ function explainRefusal(code: string, message: string, host: string): string | u
 }
 
 function explainHandshake(
-  error: TlsError & { code: string; message: string },
+  error: { code: string; message: string; cert: ShownCertificate | undefined },
   facts: HandshakeFacts,
 ): string | undefined {
   const { code, message, cert } = error;

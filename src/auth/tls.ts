@@ -148,7 +148,8 @@ function modeFor({ host = 'localhost', sslMode, sslRootCert, required = false }:
 
 /** Tells whether nothing leaves the machine: a socket directory, localhost, 127.0.0.0/8 or ::1 (RFC 6761, 1122, 4291). */
 export function isLocal(host: string): boolean {
-  const name = host.replace(/^\[(.*)\]$|\.$/, '$1').toLowerCase();
+  // With a dot at its end it is looked up by DNS like any other name: not taken for loopback.
+  const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (name === '' || name.startsWith('/') || name === 'localhost') return true;
   const family = isIP(name);
   if (family === 0) return false;

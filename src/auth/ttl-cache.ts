@@ -28,7 +28,7 @@ export class TtlCache<V> {
   readonly #entries = new Map<string, Entry<V>>();
   readonly #flights = new Map<string, Promise<V>>();
 
-  constructor({ ttlMillis, now = Date.now }: TtlCacheOptions) {
+  constructor({ ttlMillis, now = () => Date.now() }: TtlCacheOptions) {
     this.#ttlMillis = ttlMillis;
     this.#now = now;
   }

@@ -5,6 +5,7 @@ import type { CreateContext, PoolError } from '../pool/index.ts';
 import { readOnlyServerError } from './connect-error.ts';
 import { type Route, refusedParameters } from './route.ts';
 import { Session, type StatementRules } from './session.ts';
+import { showCertificate } from './shown-certificate.ts';
 
 /** How an attempt is made, and who hears of it. */
 export interface AttemptOptions {
@@ -118,6 +119,7 @@ function tellPhases(client: pg.Client, connection: pg.Connection, context: Creat
     context.roundTrip(performance.now() - sentAt);
     context.phase(client.ssl ? 'tls' : 'startup');
   });
+  connection.once('sslconnect', () => showCertificate(connection.stream));
   connection.once('sslconnect', () => connection.stream.once('secureConnect', () => context.phase('startup')));
   for (const event of ['authenticationCleartextPassword', 'authenticationMD5Password', 'authenticationSASL']) {
     connection.once(event, () => context.phase('auth'));

@@ -13,7 +13,8 @@ export interface BatchedStatement {
 interface Batch {
   /** What it is known by while it runs. */
   readonly text: string;
-  callback: (error?: Error | null) => void;
+  /** pg's to set: it leaves one that is there already. */
+  callback?: (error?: Error | null) => void;
   submit(connection: pg.Connection): void;
   handleReadyForQuery(): void;
   handleError(error: Error): void;
@@ -28,7 +29,6 @@ interface Batch {
 export function batchOf(statements: readonly BatchedStatement[]): pg.Submittable {
   const batch: Batch = {
     text: statements.map(({ text }) => text).join('; '),
-    callback: () => {},
     submit(connection) {
       const { stream } = connection;
       // One segment: otherwise each message is a write of its own.
@@ -42,10 +42,10 @@ export function batchOf(statements: readonly BatchedStatement[]): pg.Submittable
       connection.sync();
       stream.uncork();
     },
-    handleReadyForQuery: () => batch.callback(),
-    handleError: (error) => batch.callback(error),
+    handleReadyForQuery: () => batch.callback?.(),
+    handleError: (error) => batch.callback?.(error),
     handleDataRow: () => {},
     handleCommandComplete: () => {},
   };
-  return batch as unknown as pg.Submittable;
+  return batch;
 }

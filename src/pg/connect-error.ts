@@ -1,4 +1,5 @@
 import { PoolError } from '../pool/index.ts';
+import { explainPgBouncer } from './pgbouncer.ts';
 import { codeOf, isLostConnection, isSqlState } from './sqlstate.ts';
 
 /** Stable codes of the ways in which a connection cannot be made. */
@@ -92,7 +93,11 @@ const explanations: Readonly<Record<string, (facts: Facts) => Explanation>> = {
     'ERR_POOL_CONNECT_UNAVAILABLE',
     `The server at ${at} has no connection slots left (${message}). Lower THAWPOOL_MAX or the function's concurrency, raise max_connections, or go through a proxy.`,
   ],
-  ERR_POOL_CONNECT_CREDENTIALS: ({ message }) => ['ERR_POOL_CONNECT_CREDENTIALS', message],
+  // Said once, and last.
+  ERR_POOL_CONNECT_CREDENTIALS: ({ message }) => [
+    'ERR_POOL_CONNECT_CREDENTIALS',
+    message.replace(/ See ERR_POOL_CONNECT_CREDENTIALS\.$/, ''),
+  ],
   ERR_POOL_INVALID_OPTION: ({ message }) => ['ERR_POOL_CONNECT_FAILED', message],
   ERR_POOL_CONNECT_READ_ONLY: ({ at, message }) => ['ERR_POOL_CONNECT_READ_ONLY', `${message} (${at})`],
 };
@@ -103,6 +108,8 @@ function explain(error: unknown, target: ConnectTarget, explainTls: TlsExplainer
   const code = codeOf(error);
   const tls = explainTls(error);
   if (tls !== undefined) return ['ERR_POOL_CONNECT_TLS', `TLS to ${at} failed (${message}). ${tls}`];
+  const pooler = explainPgBouncer(error, { at, user: target.user, database: target.database });
+  if (pooler !== undefined) return pooler;
   const known = code === undefined ? undefined : explanations[code];
   if (known) return known({ at, target, code, message });
   if (isSqlState(code)) {

@@ -77,11 +77,18 @@ export function controlOf(pool: PgPool): PoolControl {
         [...core.slotsForInspection()].flatMap(({ resource, leaving }) => (!leaving && resource?.socket) || []),
       ),
     hear(listener) {
+      // What listeners of `connect` send is on a connection that the pool does not have yet.
+      const fresh = new WeakSet<object>();
+      const noteFresh = (client: object): void => void fresh.add(client);
       const heard = (session: Session, sql: string): void => {
-        if (all.some(({ core }) => isOf(core, session))) listener(sql);
+        if (fresh.has(session.client) || all.some(({ core }) => isOf(core, session))) listener(sql);
       };
+      for (const { base } of all) base.prependListener('connect', noteFresh);
       statementListeners.add(heard);
-      return () => void statementListeners.delete(heard);
+      return () => {
+        for (const { base } of all) base.off('connect', noteFresh);
+        statementListeners.delete(heard);
+      };
     },
   };
 }
@@ -109,6 +116,8 @@ function describe({ resource, origin }: Lease<Session>): string {
 async function expire(leases: () => Lease<Session>[], graceMillis: number): Promise<void> {
   const busy = leases().filter(({ resource }) => !resource.quiet);
   for (const { resource } of busy) resource.interrupt(deadlineError);
+  // What cannot be cancelled gains nothing by waiting: without its client a proxy rolls back.
+  for (const { resource } of busy) if (!resource.cancellable) void resource.close(false);
   await Promise.all(busy.map(({ resource }) => resource.cancel(graceMillis)));
   await new Promise((resolve) => setTimeout(resolve, graceMillis).unref());
   for (const { resource } of leases()) {

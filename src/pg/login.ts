@@ -34,9 +34,12 @@ export class Login {
     if (this.#credentials === undefined || !isSame(this.#target, target)) {
       this.#target = target;
       this.#refused = [];
-      this.#credentials = this.#ask();
-      // Heard of where they are needed, which may be never.
-      this.#credentials.catch(() => {});
+      const asked = this.#ask();
+      this.#credentials = asked;
+      // Heard of where they are needed, which may be never; the next attempt asks again.
+      asked.catch(() => {
+        if (this.#credentials === asked) this.#credentials = undefined;
+      });
     }
     return this.#credentials;
   }

@@ -12,7 +12,7 @@ import type { PinLinter } from './pin-linter.ts';
 import type { Route } from './route.ts';
 import type { Session } from './session.ts';
 import { codeOf, judgeConnectError, refusesParameters } from './sqlstate.ts';
-import type { ClientConstructor } from './types.ts';
+import type { ClientConfig, ClientConstructor } from './types.ts';
 import { type Choice, Ways } from './ways.ts';
 
 /** What is needed to open connections. */
@@ -158,8 +158,10 @@ export class Opener {
       const places = endpoints(located);
       choice = this.#ways.choose(places.length, opening.silent);
       endpoint = places[choice.index] ?? places[0];
-      const credentials = located ?? (login && login.for(targetOf(endpoint)));
-      const session = await this.#connect(endpoint, credentials, choice, opening);
+      // First: what may not go without TLS is not asked for where there is none.
+      const config = endpoint.clientConfig(this.#guarded);
+      const credentials = located ?? login?.for(targetOf(endpoint));
+      const session = await this.#connect(endpoint, withPassword(config, credentials), choice, opening);
       const version = credentials && (await credentials).version;
       this.#made.set(session, { route: endpoint.route, index: choice.index, version });
       this.#answered(choice, context);
@@ -176,14 +178,15 @@ export class Opener {
 
   #connect(
     endpoint: Endpoint,
-    credentials: Credentials | Promise<Credentials> | undefined,
+    config: ClientConfig,
     { last }: Choice,
     { context, usualTls }: Opening,
   ): Promise<Session> {
-    const { readOnly, linterFor, onClient } = this.#options;
+    const { readOnly, linterFor, onClient, Client = pg.Client } = this.#options;
     const { route } = endpoint;
     const patience = Math.min(answerMillis, context.budgetMillis * answerShare);
-    return attempt(this.#makeClient(endpoint, credentials, usualTls || !this.#directTls), {
+    if (usualTls || !this.#directTls) config.sslnegotiation = 'postgres';
+    return attempt(new Client(config), {
       context,
       signal: last ? context.signal : AbortSignal.any([context.signal, silentAfter(patience)]),
       readOnly,
@@ -192,19 +195,6 @@ export class Opener {
       onClient,
       onRefused: (names) => this.#tellOfParameters(endpoint, names),
     });
-  }
-
-  #makeClient(
-    endpoint: Endpoint,
-    credentials: Credentials | Promise<Credentials> | undefined,
-    usualTls: boolean,
-  ): pg.Client {
-    const { Client = pg.Client } = this.#options;
-    const config = endpoint.clientConfig(this.#guarded);
-    if (usualTls) config.sslnegotiation = 'postgres';
-    // The driver asks for it when the server does: until then it may still be on its way.
-    if (credentials) config.password = async () => (await credentials).password;
-    return new Client(config);
   }
 
   /** Whether there is something else to try at once: nothing that was tried is wrong for lack of time. */
@@ -293,6 +283,11 @@ function silentAfter(millis: number): AbortSignal {
   // Looked at after one more turn: what lies in the kernel already is an answer.
   setTimeout(() => setImmediate(() => controller.abort(error)), millis).unref();
   return controller.signal;
+}
+
+/** Adds the password, which the driver asks for when the server does: until then it may still be on its way. */
+function withPassword(config: ClientConfig, credentials: Credentials | Promise<Credentials> | undefined): ClientConfig {
+  return credentials ? { ...config, password: async () => (await credentials).password } : config;
 }
 
 function targetOf({ host, port, user, database }: Endpoint): CredentialTarget {

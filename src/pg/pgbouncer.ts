@@ -2,7 +2,6 @@
 // them apart. Pure: an error in, a word out.
 
 import { PoolError } from '../pool/index.ts';
-import { codeOf } from './sqlstate.ts';
 
 /** What an error of PgBouncer's own says. */
 export type PgBouncerMeaning =
@@ -40,16 +39,16 @@ const words: readonly (readonly [pattern: RegExp, meaning: PgBouncerMeaning])[] 
   [/^bouncer config error$|^transaction blocks not allowed in statement pooling mode$/, 'configuration'],
   [/^no more connections allowed/, 'full'],
   [/^query_wait_timeout$|^query_timeout$/, 'no-backend'],
-  [/^client_idle_timeout$|^database removed$/, 'idle'],
+  [/^client_idle_timeout$/, 'idle'],
   [
-    /^client_login_timeout|^server login has been failing|^server conn crashed|^database ".*" is disabled$|^pgbouncer cannot connect|shutting down|starting up|^too many connections|connection slots/,
+    /^client_login_timeout|^server login has been failing|^server conn crashed|^database removed$|^database ".*" is disabled$|^pgbouncer cannot connect|shutting down|starting up|^too many connections|connection slots/,
     'unavailable',
   ],
 ];
 
 /** Tells what PgBouncer means; nothing for an error that is not its own, or that it has new words for. */
 export function pgbouncerMeaning(error: unknown): PgBouncerMeaning | undefined {
-  if (codeOf(error) !== '08P01' || !(error instanceof Error)) return undefined;
+  if (!(error instanceof Error) || (error as { code?: unknown }).code !== '08P01') return undefined;
   const { message } = error;
   return words.find(([pattern]) => pattern.test(message))?.[1];
 }

@@ -116,6 +116,9 @@ const pins: Readonly<Record<PinKind, Pin>> = {
   ),
 };
 
+/** Every pin there is, for the page that lists them. */
+export const everyPin: readonly Pin[] = Object.freeze(Object.values(pins));
+
 /** "Any statement with a text size greater than 16 KB" (same page), in bytes. */
 const longestStatement = 16 * 1024;
 /** One UTF-16 unit takes at most three bytes in UTF-8, and a pair of them four. */
@@ -146,7 +149,15 @@ const pinningStatements: ReadonlyMap<string, PinKind> = new Map([
 
 const suspicious = suspects({
   statements: ['set', 'prepare', 'explain', ...pinningStatements.keys()],
-  anywhere: ['set_config', 'nextval', 'setval', 'advisory_(?:un)?lock', '\\btemp(?:orary)?\\b', 'pg_temp'],
+  anywhere: [
+    'set_config',
+    'nextval',
+    'setval',
+    'advisory_(?:un)?lock',
+    '\\btemp(?:orary)?\\b',
+    'pg_temp',
+    '\\bexecute\\b',
+  ],
 });
 
 const none: readonly Pin[] = Object.freeze([]);
@@ -185,6 +196,7 @@ function* kindsIn(statement: Statement): Generator<PinKind, void> {
   if (always !== undefined) yield always;
   if (isWord(first, 'set')) yield settingKind(statement);
   if (isWord(first, 'prepare') && !preparesTransaction(statement)) yield 'prepared-statement';
+  if (isWord(first, 'create') && createsByExecute(statement)) yield 'prepared-statement';
   if (temporaryObject(statement) !== undefined) yield 'temporary-object';
   if (isDefinition(statement)) return;
   for (const call of callsIn(statement, pinningFunctions)) {
@@ -192,6 +204,12 @@ function* kindsIn(statement: Statement): Generator<PinKind, void> {
     else if (lockFunctions.includes(call.name)) yield 'advisory-lock';
     else yield isTransactionConfig(statement, call) ? 'transaction-setting' : 'setting';
   }
+}
+
+/** CREATE TABLE … AS EXECUTE name. A column may be called `execute`, behind a later AS. */
+function createsByExecute(statement: Statement): boolean {
+  const as = statement.findIndex((token) => isWord(token, 'as'));
+  return as !== -1 && isWord(statement[as + 1], 'execute');
 }
 
 function settingKind(statement: Statement): PinKind {

@@ -3,6 +3,7 @@
 import pg from 'pg';
 import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
+import { noBackendError } from './pgbouncer.ts';
 import { followed } from './running-work.ts';
 import type { Session } from './session.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
@@ -64,7 +65,7 @@ async function query(context: QueryContext, text: unknown, values: unknown): Pro
       // The driver's own stack ends in the socket; this one leads to whoever asked.
       if (error instanceof Error) Error.captureStackTrace(error);
       const verdict = judgeStatementError(error, { idempotent: isIdempotent(text), first: true, writer });
-      if (verdict === 'fail') throw error;
+      if (verdict === 'fail') throw noBackendError(error) ?? error;
       if (verdict === 'ambiguous') throw new AmbiguousResultError('statement', error);
       if (attempt === mostAttempts || isSubmittable(text)) throw error;
       if (verdict === 'demoted') core.evict('invalid');

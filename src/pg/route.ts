@@ -32,8 +32,11 @@ export const routes: Readonly<Record<RouteName, Route>> = {
   pgbouncer: { name: 'pgbouncer', ownsSession: false, startup: new Set([...tracked, 'standard_conforming_strings']) },
 };
 
-/** Endpoints of RDS Proxies are named so: `<name>.proxy-<id>.<region>.rds.amazonaws.com`, others of one `<name>.endpoint.proxy-…`. */
-const rdsProxyHost = /\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com(\.cn)?\.?$/i;
+/**
+ * Endpoints of RDS Proxies are named `<name>.proxy-<id>.<region>.rds.amazonaws.com`, others of one `<name>.endpoint.proxy-…`;
+ * in China they end in `.rds.<region>.amazonaws.com.cn`.
+ */
+const rdsProxyHost = /\.proxy-[^.]+\.(?:[^.]+\.rds\.amazonaws\.com|rds\.[^.]+\.amazonaws\.com\.cn)\.?$/i;
 
 /** Tells the way to a host: the one that was asked for, else the one that its name shows. */
 export function routeTo(host: string, asked: RouteName | undefined): RouteName {

@@ -1,6 +1,7 @@
 // `pool.transaction()`: which failures of a transaction are tried again, and which are not.
 
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
+import { noBackendError } from './pgbouncer.ts';
 import type { Session } from './session.ts';
 import { codeOf } from './sqlstate.ts';
 import {
@@ -50,7 +51,8 @@ export async function retryTransaction<R>(
         continue;
       }
       const again = verdict === 'run-again' || (verdict === 'ambiguous' && options.idempotent === true);
-      if (!again || retries === 0) throw verdict === 'ambiguous' ? new AmbiguousResultError('COMMIT', error) : error;
+      if (!again || retries === 0)
+        throw verdict === 'ambiguous' ? new AmbiguousResultError('COMMIT', error) : (noBackendError(error) ?? error);
       retries -= 1;
       await new Promise((resolve) => setTimeout(resolve, Math.random() * pauseMillis));
       pauseMillis = Math.min(longestPauseMillis, pauseMillis * 2);

@@ -140,25 +140,26 @@ export class Session {
   }
 
   /** Begins a transaction, in one round trip: `settings` are made in it before anything else is. */
-  begin(begin: string, settings: BatchedStatement | undefined): Promise<unknown> {
-    if (settings === undefined) return this.sendOwn([begin]) as Promise<unknown>;
+  async begin(begin: string, settings: BatchedStatement | undefined): Promise<void> {
+    if (settings === undefined) return void (await this.sendOwn([begin]));
     // Asked for by the user, so that they count; they are no reason to refuse.
     this.#rules.linter?.check(settings.text);
     const { connection, pipeline } = this.#internals;
     if (connection === undefined || pipeline) {
       // pg-native takes no queries but its own, nor does a pipelining client.
-      const { text, values } = settings;
-      return (this.sendOwn([begin]) as Promise<unknown>).then(() => this.sendOwn([text, values]));
+      await this.sendOwn([begin]);
+      return void (await this.sendOwn([settings.text, settings.values]));
     }
-    return new Promise((resolve, reject) => {
-      const done = (error?: Error | null): void => {
-        if (!error) return resolve(undefined);
-        // The driver's own stack ends in the socket; this one leads to whoever asked.
-        Error.captureStackTrace(error);
-        reject(error);
-      };
-      this.sendOwn([batchOf([{ text: begin, values: [] }, settings]), done]);
-    });
+    const batch = batchOf([{ text: begin, values: [] }, settings]);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.sendOwn([batch, (error?: Error | null) => (error ? reject(error) : resolve())]);
+      });
+    } catch (error) {
+      // The driver's own stack ends in the socket; this one leads to whoever asked.
+      if (error instanceof Error) Error.captureStackTrace(error);
+      throw error;
+    }
   }
 
   #nextReady(): Promise<void> {
@@ -191,10 +192,15 @@ export class Session {
     }
   }
 
+  /** Whether the server can be asked to stop what is running: behind some proxies there is no key for it. */
+  get cancellable(): boolean {
+    const { processID, secretKey } = this.#internals;
+    return processID != null && secretKey != null;
+  }
+
   /** Asks the server to stop what is running. Resolves when it has taken note, or cannot be reached. */
   cancel(budgetMillis: number): Promise<void> {
     const { processID, secretKey } = this.#internals;
-    // Behind some proxies there is no key, and so no cancel.
     if (processID == null || secretKey == null) return Promise.resolve();
     const { host, port, ssl } = this.client;
     return sendCancel({ host, port, processId: processID, secretKey, ssl }, budgetMillis);

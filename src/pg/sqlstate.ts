@@ -1,5 +1,7 @@
 // What an error says about what has happened. Pure: an error in, a word out.
 
+import { isSettledByPgBouncer, pgbouncerMeaning } from './pgbouncer.ts';
+
 /** Whether making a connection may be tried again: no statement has been sent yet, so nothing can run twice. */
 export type ConnectVerdict =
   /** The server or the network is not ready; it may be in a moment. */
@@ -49,6 +51,7 @@ export function isSqlState(code: string | undefined): code is string {
 /** Decides what a failed attempt to connect means. */
 export function judgeConnectError(error: unknown): ConnectVerdict {
   const code = codeOf(error);
+  if (isSettledByPgBouncer(error)) return 'fail';
   if (isSqlState(code)) {
     return sqlStateVerdicts.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 'fail';
   }
@@ -66,7 +69,9 @@ export function judgeConnectError(error: unknown): ConnectVerdict {
  */
 export function refusesParameters(error: unknown): boolean {
   const code = codeOf(error);
-  return code === '42704' || code === '08P01' || code === '0A000' || code === '22023';
+  // PgBouncer says nearly everything by this code: what is known to be something else is no refusal.
+  if (code === '08P01') return (pgbouncerMeaning(error) ?? 'parameter') === 'parameter';
+  return code === '42704' || code === '0A000' || code === '22023';
 }
 
 /** Whether the connection itself is gone, as opposed to a statement that failed on a sound one. */

@@ -31,6 +31,9 @@ const doors: readonly (readonly [subject: string, scenarios: readonly Scenario[]
   ['thawpool-wrapper', CORE.map(findScenario)],
 ];
 
+/** Twice what an acquire may take by default: who runs into it hangs, and a loaded machine does not. */
+const timeoutMillis = 10_000;
+
 let postgres: TestPostgres;
 
 beforeAll(async () => {
@@ -45,7 +48,7 @@ describe.each(doors)('a handler with %s', (name, stories) => {
 
   for (const scenario of stories) {
     it(`${scenario.name}: ${scenario.rule}`, async ({ skip }) => {
-      const { verdict, why, output } = await runScenario(scenario, subject, { postgres, runtimeClient });
+      const { verdict, why, output } = await runScenario(scenario, subject, { postgres, runtimeClient, timeoutMillis });
       if (verdict === 'skip') return skip(why);
       expect(verdict, `${why}\n${output}`).toBe('pass');
     });

@@ -275,7 +275,7 @@ function makePool(options: CreatePoolOptions): PgPool {
   });
 }
 
-describe('under thousands of faults', { timeout: 60_000 + 50 * runs }, () => {
+describe('under thousands of faults', { timeout: 60_000 + 250 * runs }, () => {
   test('a statement has its effect once when it was fulfilled, and never twice', async () => {
     const outcome = await survive(1, statements, { query_timeout: patienceMillis });
     report('statements', outcome);

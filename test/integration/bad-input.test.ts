@@ -291,19 +291,19 @@ describe('settings', () => {
 
   it('of pg’s Pool are carried out where they can be', async () => {
     const { pool, warnings } = makePool({
-      connectionTimeoutMillis: 250,
+      connectionTimeoutMillis: 50,
       max: 1,
       maxLifetimeSeconds: 60,
       idleTimeoutMillis: 1000,
     });
     const client = await pool.connect();
     const error = await failure(pool.query('select 1'));
-    expect(error.message).toMatch(/^Timed out after 250 ms/);
+    expect(error.message).toMatch(/^Timed out after 50 ms/);
     client.release();
     expect(warnings).toEqual([]);
-    const patient = makePool({ connectionTimeoutMillis: 0, acquireTimeoutMillis: 251, max: 1 }).pool;
+    const patient = makePool({ connectionTimeoutMillis: 0, acquireTimeoutMillis: 51, max: 1 }).pool;
     const held = await patient.connect();
-    expect((await failure(patient.query('select 1'))).message).toMatch(/^Timed out after 251 ms/);
+    expect((await failure(patient.query('select 1'))).message).toMatch(/^Timed out after 51 ms/);
     held.release();
   });
 });

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import pg from 'pg';
 import { AcquireError, PgPool, PoolError } from 'thawpool';
+import { systemClock } from 'thawpool/core';
 import { describe, expect, it } from 'vitest';
 import { deferred } from '../support/deferred.ts';
 import { failure, nextEvent, thrown, until, useDatabase, usePools } from './support.ts';
@@ -136,7 +137,7 @@ describe('connect', () => {
   });
 
   it('closes a connection whose statement never ends instead of lending it out', async () => {
-    const { pool } = makePool({ max: 1 });
+    const { pool } = makePool({ max: 1, clock: systemClock });
     const client = await pool.connect();
     const stuck = failure(client.query('select pg_sleep(60)'));
     client.release();
@@ -241,7 +242,7 @@ describe('acquire and use', () => {
   });
 
   it('waits no longer than told', async () => {
-    const { pool } = makePool({ max: 1 });
+    const { pool } = makePool({ max: 1, clock: systemClock });
     const client = await pool.connect();
     const error = await failure(pool.acquire({ timeoutMillis: 20 }));
     expect(error.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');

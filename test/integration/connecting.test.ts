@@ -3,6 +3,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { AcquireError, type CreatePoolOptions } from 'thawpool';
+import { FakeClock } from 'thawpool/testing';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { refusingServer } from './refusing-server.ts';
@@ -92,7 +93,7 @@ describe('while nothing but patience is missing', () => {
       expect(error.code).toBe('ERR_POOL_CONNECT_UNAVAILABLE');
       expect(error.message).toMatch(
         new RegExp(
-          `^Could not make a connection: The server at ${host} has no connection slots left \\(too many connections for database "${database.name}"\\)\\. Lower THAWPOOL_MAX or the function's concurrency, raise max_connections, or go through a proxy\\. Tried \\d+ times in 0\\.\\d s\\. See ERR_POOL_CONNECT_UNAVAILABLE\\.$`,
+          `^Could not make a connection: The server at ${host} has no connection slots left \\(too many connections for database "${database.name}"\\)\\. Lower THAWPOOL_MAX or the function's concurrency, raise max_connections, or go through a proxy\\. Tried \\d+ times in \\d+\\.\\d s\\. See ERR_POOL_CONNECT_UNAVAILABLE\\.$`,
         ),
       );
       expect(port).not.toBe('');
@@ -125,24 +126,35 @@ describe('while nothing but patience is missing', () => {
   });
 
   it('serves with the connection that was on its way those who come after a caller gave up', async () => {
-    proxy().delay(20);
-    const { pool } = makePool({ connectionString: through(proxy().port, database.connectionString), max: 1 });
-    const error = await failure(pool.acquire({ timeoutMillis: 10 }));
+    proxy().hold('toClient');
+    const clock = new FakeClock();
+    const { pool } = makePool({ clock, connectionString: through(proxy().port, database.connectionString), max: 1 });
+    const waiting = failure(pool.acquire({ timeoutMillis: 10 }));
+    await clock.advance(10);
+    const error = await waiting;
     expect(error.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
     expect(error.message).toMatch(
       /^Timed out after 10 ms waiting for a connection \(max 1, leased 0, creating 1, waiting 0\): a new connection was still being made, at "\w+"\. Check that the peer can be reached and answers, or raise the acquire timeout\. See ERR_POOL_ACQUIRE_TIMEOUT\.$/,
     );
+    proxy().letGo();
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
     expect(pool.stats()).toMatchObject({ created: 1 });
   });
 
   it('tells in the timeline what was tried', async () => {
     await proxy().refuse(true);
+    const { Client, attempts } = counting();
+    const clock = new FakeClock();
     const { pool } = makePool({
+      Client,
+      clock,
       connectionString: through(proxy().port, database.connectionString),
-      acquireTimeoutMillis: 1000,
+      acquireTimeoutMillis: 30_000,
     });
-    const error = (await failure(pool.acquire({ timeoutMillis: 120 }))) as AcquireError;
+    const waiting = failure(pool.acquire({ timeoutMillis: 120 }));
+    await attempts(2);
+    await clock.advance(120);
+    const error = (await waiting) as AcquireError;
     expect(error.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
     expect(error.timeline[0]).toEqual({ phase: 'queued', atMillis: 0 });
     expect(error.timeline.filter(({ phase }) => phase === 'retry')[0]).toMatchObject({
@@ -179,7 +191,7 @@ describe('what cannot succeed by waiting', () => {
     const error = await failure(pool.query('select 1'));
     expect(error.code).toBe('ERR_POOL_CONNECT_DNS');
     expect(error.message).toMatch(
-      /^Could not make a connection: The host name "db\.invalid" was not found \(ENOTFOUND\)\. Check PGHOST or DATABASE_URL, and that the function's network can resolve it\. Tried \d+ times in 0\.\d s\. See ERR_POOL_CONNECT_DNS\.$/,
+      /^Could not make a connection: The host name "db\.invalid" was not found \(ENOTFOUND\)\. Check PGHOST or DATABASE_URL, and that the function's network can resolve it\. Tried \d+ times in \d+\.\d s\. See ERR_POOL_CONNECT_DNS\.$/,
     );
   });
 
@@ -193,7 +205,7 @@ describe('what cannot succeed by waiting', () => {
     expect(error.code).toBe('ERR_POOL_CONNECT_REFUSED');
     expect(error.message).toMatch(
       new RegExp(
-        `^Could not make a connection: Nothing answers at 127\\.0\\.0\\.1:${port} \\(ECONNREFUSED\\)\\. Check the host and PGPORT, that the server runs, and the security groups\\. Tried \\d+ times in 0\\.\\d s\\. See ERR_POOL_CONNECT_REFUSED\\.$`,
+        `^Could not make a connection: Nothing answers at 127\\.0\\.0\\.1:${port} \\(ECONNREFUSED\\)\\. Check the host and PGPORT, that the server runs, and the security groups\\. Tried \\d+ times in \\d+\\.\\d s\\. See ERR_POOL_CONNECT_REFUSED\\.$`,
       ),
     );
   });

@@ -6,10 +6,11 @@ import type { Context } from 'aws-lambda';
 import pg from 'pg';
 import { type CreatePoolOptions, createPool, getPool, PgPool, type Transaction, withPool } from 'thawpool';
 import { pgPool } from 'thawpool/middy';
+import { FakeClock } from 'thawpool/testing';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { deferred } from '../support/deferred.ts';
 import { makeContext, onLambda } from './invocations.ts';
-import { failure, useDatabase, usePools, useProxy } from './support.ts';
+import { failure, until, useDatabase, usePools, useProxy } from './support.ts';
 
 const database = useDatabase();
 const proxy = useProxy();
@@ -114,12 +115,17 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
     const { pool } = makePool({ maxIdle: 2 });
     const handler = wrap(
       async (_event, { db }) => {
-        await Promise.all(Array.from({ length: 8 }, () => db.query('select pg_sleep(0.005)')));
+        await Promise.all(Array.from({ length: 8 }, () => db.query('select pg_advisory_xact_lock_shared(1)')));
         return db.stats().total;
       },
       { pool },
     );
-    expect(await handler({}, makeContext())).toBe(4);
+    // None is answered before all four connections are in use.
+    await database.query('select pg_advisory_lock(1)');
+    const total = handler({}, makeContext());
+    await until(pool, () => pool.stats().leased === 4);
+    await database.query('select pg_advisory_unlock(1)');
+    expect(await total).toBe(4);
     expect(pool.stats()).toMatchObject({ total: 2, idle: 2, destroyed: { surplus: 2 } });
   });
 
@@ -221,11 +227,15 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
   it('serves several invocations at once, each with what is its own', async () => {
     const { pool, warnings } = makePool({ maxIdle: 4 });
     const gate = deferred();
+    const both = deferred();
+    let there = 0;
     const handler = wrap(
       async (event, { db }) => {
         const client = await db.connect();
         await client.query('select 1');
         if (event === 'leaks') return;
+        there += 1;
+        if (there === 2) both.resolve();
         await gate.promise;
         const { rows } = await client.query('select $1::text as word', [event]);
         client.release();
@@ -235,6 +245,7 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
     );
     const first = handler('first', makeContext());
     const second = handler('second', makeContext());
+    await both.promise;
     await handler('leaks', makeContext({ awsRequestId: 'the-leaky-one' }));
     expect(warnings).toEqual([expect.stringMatching(/^Invocation the-leaky-one ended /)]);
     expect(pool.stats()).toMatchObject({ leased: 2, reclaimed: 1 });
@@ -244,12 +255,16 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
   });
 
   it('waits for no connection beyond its deadline', async () => {
-    const { pool } = makePool({ max: 1, deadlineReserveMillis: 50 });
+    const clock = new FakeClock();
+    const { pool } = makePool({ clock, max: 1, acquireTimeoutMillis: 60_000, deadlineReserveMillis: 50 });
     const outside = await pool.connect();
     const handler = wrap((_event, { db }) => db.query('select 1'), { pool });
-    const error = await failure(handler({}, makeContext({ getRemainingTimeInMillis: () => 90 })));
+    const waiting = failure(handler({}, makeContext({ getRemainingTimeInMillis: () => 30_000 })));
+    await until(pool, () => pool.stats().waiting === 1);
+    await clock.advance(29_950);
+    const error = await waiting;
     expect(error.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
-    expect(error.message).toMatch(/^Timed out after (?:[1-3]?\d|4[0-5]) ms waiting for a connection/);
+    expect(error.message).toMatch(/^Timed out after 29950 ms waiting for a connection/);
     const none = await failure(handler({}, makeContext({ getRemainingTimeInMillis: () => -5 })));
     expect(none.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
     expect(none.message).toMatch(/^No time left to wait for a connection/);
@@ -365,18 +380,20 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
 
   it('takes back at the next invocation, on Lambda, what the last one could not', async () => {
     const { pool, warnings } = makePool({ env: onLambda, max: 1 });
-    const stuck = deferred();
+    const [waits, stuck] = [deferred(), deferred()];
     const handler = wrap(
       async (event, { db }) => {
         await using lease = await db.acquire();
         await lease.client.query('select 1');
-        if (event === 'never returns') await stuck.promise;
-        return 'done';
+        if (event !== 'never returns') return 'done';
+        waits.resolve();
+        await stuck.promise;
+        return 'late';
       },
       { pool },
     );
     const never = handler('never returns', makeContext({ awsRequestId: 'the-frozen-one' }));
-    await expect.poll(() => pool.stats().leased).toBe(1);
+    await waits.promise;
     expect(await handler('next', makeContext())).toBe('done');
     expect(warnings).toEqual([expect.stringMatching(/^Invocation the-frozen-one ended /)]);
     stuck.resolve();
@@ -388,12 +405,14 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
     let wall = 1_000_000;
     const clock = { now: () => ({ wall, monotonic: wall }), setTimer, clearTimer, afterTurn };
     const { pool, warnings } = makePool({ clock, max: 2 });
-    const stuck = deferred();
+    const [waits, stuck] = [deferred(), deferred()];
     const handler = wrap(
       async (event, { db }) => {
         await using lease = await db.acquire();
         await lease.client.query('select 1');
-        if (event === 'never returns') await stuck.promise;
+        if (event !== 'never returns') return;
+        waits.resolve();
+        await stuck.promise;
       },
       { pool },
     );
@@ -401,7 +420,7 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
       'never returns',
       makeContext({ awsRequestId: 'the-stuck-one', getRemainingTimeInMillis: () => 20_000 }),
     );
-    await expect.poll(() => pool.stats().leased).toBe(1);
+    await waits.promise;
     wall += 19_999;
     await handler('next', makeContext());
     expect(warnings).toEqual([]);
@@ -506,6 +525,7 @@ describe('the middleware', () => {
 
   it('has its connection destroyed, not reused, when Middy answers before the handler is done', async () => {
     const { pool } = makePool({ max: 1, deadlineReserveMillis: 0 });
+    await pool.warm();
     let cut: Promise<Error> | undefined;
     const handler = middy({ timeoutEarlyInMillis: 20, timeoutEarlyResponse: () => 'too slow' })
       .use(pgPool({ pool }))
@@ -513,7 +533,7 @@ describe('the middleware', () => {
         cut = failure(db.query('select pg_sleep(60)'));
         throw await cut;
       });
-    expect(await handler({}, makeContext({ getRemainingTimeInMillis: () => 120 }) as never)).toBe('too slow');
+    expect(await handler({}, makeContext({ getRemainingTimeInMillis: () => 1020 }) as never)).toBe('too slow');
     await cut;
     expect(pool.stats().leased).toBe(0);
     const { rows } = await pool.query('select 1 as one');

@@ -1,4 +1,7 @@
 // The SDK's own chain of credentials against a container's endpoint: how often that is asked, and what comes of its moods.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type CredentialSource, type Credentials, dsqlCredentials, iamCredentials } from '../../src/auth/index.ts';
@@ -143,6 +146,25 @@ describe('the environment', () => {
     clock.now += minute;
     expect(await ask(source)).toBe(token);
     expect(readPresigned(await ask(source, host, [{ password: token }])).signedWith('two')).toBe(true);
+    expect(endpoint.calls).toBe(0);
+  });
+
+  it('names a profile whose SSO session is over: log in again', async ({ onTestFinished }) => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'thawpool-sso-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const config = path.join(folder, 'config');
+    await writeFile(
+      config,
+      '[profile corp]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = app\n' +
+        '[sso-session corp]\nsso_start_url = https://corp.example.com/start\nsso_region = eu-west-1\n',
+    );
+    // The SDK keeps tokens of SSO sessions below the home directory.
+    use({ ...endpoint.env, AWS_PROFILE: 'corp', AWS_CONFIG_FILE: config, HOME: folder });
+    const error = await failure(ask(iamCredentials()));
+    expect(error).toMatchObject({ code: 'ERR_POOL_CONNECT_CREDENTIALS', transient: false });
+    expect(error.message).toMatch(
+      /^IAM authentication found no AWS credentials to sign with \(.*SSO.*\)\. Log in again: aws sso login\. See ERR_/,
+    );
     expect(endpoint.calls).toBe(0);
   });
 

@@ -1,22 +1,23 @@
 // What a thaw finds: connections that were closed, reset, black-holed or slowed down while nobody looked.
 
 import type { CreatePoolOptions, PgPool } from 'thawpool';
+import { systemClock } from 'thawpool/core';
 import { describe, expect, it } from 'vitest';
 import type { ChaosProxy } from '../lab/chaos-proxy.ts';
+import { slowClock } from '../support/slow-clock.ts';
 import { failure, nextEvent, through, until, useDatabase, usePools, useProxy } from './support.ts';
 
 const database = useDatabase();
 const proxy = useProxy();
 const makePool = usePools(() => ({ connectionString: through(proxy().port, database.connectionString) }));
 
-/** A clock that can be put forward; its timers are real, because the sockets are. */
+/** A clock that is put forward and stands still otherwise; its timers run, in slow motion, because the sockets are real. */
 function movableClock() {
   let ahead = 0;
+  const { wall, monotonic } = systemClock.now();
   return {
-    now: () => ({ wall: Date.now() + ahead, monotonic: performance.now() }),
-    setTimer: (callback: () => void, millis: number): unknown => setTimeout(callback, millis).unref(),
-    clearTimer: (timer: unknown): void => clearTimeout(timer as NodeJS.Timeout),
-    afterTurn: (callback: () => void): void => void setImmediate(callback),
+    ...slowClock(),
+    now: () => ({ wall: wall + ahead, monotonic }),
     forward: (millis: number): void => {
       ahead += millis;
     },

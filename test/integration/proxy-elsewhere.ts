@@ -21,7 +21,9 @@ export async function proxyElsewhere(): Promise<Elsewhere> {
     `const { parentPort, workerData } = require('node:worker_threads');
      import(workerData.module).then(async ({ startChaosProxy }) => {
        const proxy = await startChaosProxy(workerData.target);
-       const wait = () => new Promise((resolve) => setTimeout(resolve, ${arrivedMillis}));
+       // And two turns more: a thread that was kept waiting finds its timers due before it has done what it was at.
+       const wait = () => new Promise((resolve) =>
+         setTimeout(() => setImmediate(() => setImmediate(resolve)), ${arrivedMillis}));
        parentPort.on('message', async (verb) => {
          await wait(); // What is on its way to this thread arrives before.
          if (verb !== 'nothing') proxy[verb]();

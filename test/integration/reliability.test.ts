@@ -1,8 +1,10 @@
 import { type PgPool, withPool } from 'thawpool';
+import { FakeClock } from 'thawpool/testing';
 import { describe, expect, test } from 'vitest';
+import { deferred } from '../support/deferred.ts';
 import { makeContext, onLambda } from './invocations.ts';
 import { refusingServer } from './refusing-server.ts';
-import { useDatabase, usePools, useProxy } from './support.ts';
+import { failure, useDatabase, usePools, useProxy } from './support.ts';
 
 const database = useDatabase();
 const proxy = useProxy();
@@ -58,30 +60,44 @@ describe("the server's role", () => {
 
 describe('the deadline of an invocation', () => {
   test('cancels what is running, says so, and leaves no session in a transaction', async () => {
-    const { pool } = makePool({ env: onLambda, deadlineReserveMillis: 200 });
+    const clock = new FakeClock();
+    // Four seconds of the reserve are the server's to cancel in: far more than it takes.
+    const { pool } = makePool({ clock, env: onLambda, deadlineReserveMillis: 10_000 });
     const handler = withPool(
       async (_event: object, { db }) => db.transaction((tx) => tx.query('select pg_sleep(30)')),
       { pool },
     );
-    const context = makeContext({ getRemainingTimeInMillis: () => 500 });
-    await expect(handler({}, context)).rejects.toMatchObject({ code: 'ERR_POOL_DEADLINE', cause: { code: '57014' } });
+    const context = makeContext({ getRemainingTimeInMillis: () => 30_000 });
+    const refused = failure(handler({}, context));
+    await expect.poll(sleeping).toBe(1);
+    await clock.advance(20_000);
+    expect(await refused).toMatchObject({ code: 'ERR_POOL_DEADLINE', cause: { code: '57014' } });
     expect(await inTransaction()).toBe(0);
     expect((await pool.query('select 1')).rowCount).toBe(1);
     expect(pool.stats()).toMatchObject({ created: 1 });
   });
 
   test('closes a connection that idles in a transaction when its time is over', async () => {
-    const { pool } = makePool({ env: onLambda, deadlineReserveMillis: 100 });
+    const clock = new FakeClock();
+    const { pool } = makePool({ clock, env: onLambda, deadlineReserveMillis: 100 });
+    const [begun, ended] = [deferred(), deferred()];
     const handler = withPool(
       async (_event: object, { db }) => {
         const client = await db.connect();
         await client.query('begin');
-        await new Promise<void>((resolve) => void client.once('end', () => resolve()));
-        return inTransaction();
+        client.once('end', () => ended.resolve());
+        begun.resolve();
+        await ended.promise;
+        // The server hears of it a little later.
+        await expect.poll(inTransaction).toBe(0);
+        return 'over';
       },
       { pool },
     );
-    expect(await handler({}, makeContext({ getRemainingTimeInMillis: () => 250 }))).toBe(0);
+    const answer = handler({}, makeContext({ getRemainingTimeInMillis: () => 250 }));
+    await begun.promise;
+    await clock.advance(150);
+    expect(await answer).toBe('over');
   });
 });
 
@@ -128,6 +144,14 @@ describe('a snapshot', () => {
 /** The database's address with another port on the loopback. */
 function moved(port: number): string {
   return Object.assign(new URL(database.connectionString), { hostname: '127.0.0.1', port: String(port) }).toString();
+}
+
+/** Statements that the server is at. */
+async function sleeping(): Promise<number> {
+  const [row] = await database.query<{ count: string }>(
+    `select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and query like 'select pg_sleep%'`,
+  );
+  return Number(row?.count);
 }
 
 async function inTransaction(): Promise<number> {

@@ -18,7 +18,7 @@ describe.skipIf(given)(`a server that is restarted${given ? ' (DATABASE_URL name
       env: {},
       connectionString: server.connectionString,
       maxIdle: 3,
-      acquireTimeoutMillis: 10_000,
+      acquireTimeoutMillis: 50_000,
       onWarning: (message) => warnings.push(message),
     });
   });

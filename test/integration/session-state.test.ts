@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { cleaningStatements, sessionState, stateLeftBy } from '../../src/pg/session-state.ts';
 import { statementsOf } from '../../src/pg/sql-lexer.ts';
+import { fc } from '../support/fast-check.ts';
 
 const coordinates = inject('postgres');
 const database = `session_state_${process.pid}`;
@@ -305,7 +305,7 @@ describe('against the server, on texts that no one would write', () => {
     .map((pieces) => pieces.flat().join(''));
 
   test('finds at least what is left, splits as the server does, and cleans what it found', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     let accepted = 0;
     let dirty = 0;

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { type CreatePoolOptions, createPool, type PgPool, type PoolEvent } from 'thawpool';
 import { afterAll, afterEach, beforeAll, inject } from 'vitest';
 import { type ChaosProxy, startChaosProxy } from '../lab/chaos-proxy.ts';
+import { slowClock } from '../support/slow-clock.ts';
 
 /** A database of the test file's own, and a client beside the pools to look at it with. */
 export interface TestDatabase {
@@ -44,7 +45,7 @@ export function useDatabase(): TestDatabase {
     query,
     async terminate(pid) {
       // With a timeout it waits until the process is gone (PostgreSQL documentation, 9.28.2).
-      const { rows } = await admin.query<{ done: boolean }>('select pg_terminate_backend($1, 5000) as done', [pid]);
+      const { rows } = await admin.query<{ done: boolean }>('select pg_terminate_backend($1, 30000) as done', [pid]);
       if (!rows[0]?.done) throw new Error(`Session ${pid} was not there to be ended.`);
     },
     async sessions() {
@@ -65,17 +66,21 @@ export interface TestPool {
   readonly events: PoolEvent[];
 }
 
-/** Returns a maker of pools that are ended after each test. The process's environment is not looked at. */
+/**
+ * Returns a maker of pools that are ended after each test. The process's environment is not looked at, and time passes
+ * slowly for them: a limit that is to run out is best a short one.
+ */
 export function usePools(defaults: () => CreatePoolOptions): (options?: CreatePoolOptions) => TestPool {
   const made: PgPool[] = [];
   afterEach(async () => {
     // A test that has failed may hold a lease, for which end() would wait.
-    const patience = new Promise((resolve) => void setTimeout(resolve, 1000).unref());
+    const patience = new Promise((resolve) => void setTimeout(resolve, 10_000).unref());
     for (const pool of made.splice(0)) if (!pool.ending) await Promise.race([pool.end(), patience]);
   });
   return (options = {}) => {
     const warnings: string[] = [];
-    const pool = createPool({ env: {}, onWarning: (message) => warnings.push(message), ...defaults(), ...options });
+    const onWarning = (message: string): void => void warnings.push(message);
+    const pool = createPool({ env: {}, clock: slowClock(), onWarning, ...defaults(), ...options });
     const events: PoolEvent[] = [];
     pool.observe((event) => events.push(event));
     made.push(pool);

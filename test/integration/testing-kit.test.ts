@@ -7,6 +7,7 @@ import { createPool, type PgPool, type PoolEvent, withPool } from 'thawpool';
 import { type Clock, systemClock } from 'thawpool/core';
 import { FakeClock, type SimulateFreezeOptions, type SocketFate, simulateFreeze } from 'thawpool/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { slowClock } from '../support/slow-clock.ts';
 import { type Elsewhere, proxyElsewhere } from './proxy-elsewhere.ts';
 import { failure, through, thrown, useDatabase } from './support.ts';
 
@@ -31,7 +32,15 @@ interface Frozen {
 
 type Way = (sockets: SocketFate, options: { readonly max?: number; readonly maxIdle?: number }) => Frozen;
 
-const place = () => ({ connectionString: through(elsewhere.port, database.connectionString), env: {} });
+/** No pause of the machine makes a connection doubtful, and every freeze of half a minute and more does. */
+const place = () => ({
+  connectionString: through(elsewhere.port, database.connectionString),
+  env: {},
+  validateAfterIdleMillis: 30_000,
+});
+/** A proof of life that is answered has time for that; one that is not is given up soon. */
+const timersFor = (sockets: SocketFate): Clock['setTimer'] =>
+  sockets === 'black-holed' ? systemClock.setTimer : slowClock().setTimer;
 /** The system's timers fire by themselves. */
 const byItself = async () => {};
 /** Lambda freezes a process that waits for I/O: before it does anything else it sees what has come. */
@@ -43,7 +52,7 @@ const ways: Readonly<Record<'stopped' | 'simulated' | 'simulated by a fake clock
   stopped(sockets, options) {
     let away = 0;
     const now = () => ({ wall: Date.now() + away, monotonic: performance.now() });
-    const clock: Clock = { ...systemClock, now };
+    const clock: Clock = { ...systemClock, now, setTimer: timersFor(sockets) };
     const pool = createPool({ ...place(), ...options, clock });
     const freeze = async (forMillis: number) => {
       await untilItWaits();
@@ -53,7 +62,8 @@ const ways: Readonly<Record<'stopped' | 'simulated' | 'simulated by a fake clock
     return { pool, freeze, proofFails: byItself };
   },
   simulated(sockets, options) {
-    const pool = createPool({ ...place(), ...options });
+    const clock: Clock = { ...systemClock, setTimer: timersFor(sockets) };
+    const pool = createPool({ ...place(), ...options, clock });
     const freeze = async (forMillis: number) => simulateFreeze(pool, { forMillis, sockets });
     return { pool, freeze, proofFails: byItself };
   },
@@ -250,11 +260,11 @@ describe('a simulated freeze', () => {
   });
 
   test('adds up with others before the next invocation', async () => {
-    const pool = createPool({ ...place(), validateAfterIdleMillis: 1000 });
+    const pool = createPool(place());
     const handler = withPool((_event: object, { db }) => one(db), { pool });
     await handler({}, {});
-    simulateFreeze(pool, { ...harmless, forMillis: 600 });
-    simulateFreeze(pool, { ...harmless, forMillis: 600 });
+    simulateFreeze(pool, { ...harmless, forMillis: 20_000 });
+    simulateFreeze(pool, { ...harmless, forMillis: 20_000 });
     await handler({}, {});
     expect(pool.stats().epoch).toBe(1);
     await handler({}, {});

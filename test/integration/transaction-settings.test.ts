@@ -246,8 +246,10 @@ describe('the way there', () => {
 
   it('says who asked, in the stack of an error', async () => {
     const { pool } = makePool();
-    const asTenant = (): Promise<unknown> => pool.transaction({ settings: { no_such_setting: 1 } }, () => 1);
-    expect((await failure(asTenant())).stack).toMatch(/retryTransaction|transaction\.ts/);
+    async function whoeverAsked(): Promise<number> {
+      return await pool.transaction({ settings: { no_such_setting: 1 } }, () => 1);
+    }
+    expect((await failure(whoeverAsked())).stack).toContain('whoeverAsked');
   });
 });
 
@@ -277,7 +279,7 @@ describe('a session on its own', () => {
   });
 
   it('takes them one after the other where it pipelines', async () => {
-    const one = await session({ pipeline: true } as pg.ClientConfig);
+    const one = await session({ pipeline: true });
     expect(await transaction(one, { 'app.tenant': 'a' }, (tx) => read(tx, 'app.tenant'))).toBe('a');
     const error = await failure(transaction(one, { no_such_setting: 'a' }, items));
     expect(error.code).toBe('42704');

@@ -18,6 +18,9 @@ const limited = (options: CreatePoolOptions = {}): CreatePoolOptions => ({
   max: limit,
   maxIdle: limit,
   maxPerEnvironment: limit,
+  // Whatever does not run out on purpose must not do so on a loaded machine, nor become doubtful.
+  acquireTimeoutMillis: 50_000,
+  validateAfterIdleMillis: 60_000,
   ...options,
 });
 
@@ -41,7 +44,7 @@ async function refused(promise: Promise<unknown>): Promise<WorkerError> {
 
 describe('the limit', () => {
   it('holds at every moment over four workers that could each have four, and every query is answered', async () => {
-    const four = await start(4, { max: 4, maxIdle: 4, acquireTimeoutMillis: 14_000 });
+    const four = await start(4, { max: 4, maxIdle: 4 });
     const answers = await Promise.all(four.map((worker) => worker.ask('queries', 12)));
     expect(answers).toStrictEqual([240, 240, 240, 240]);
     expect(workers.sockets().peak).toBe(limit);
@@ -139,7 +142,7 @@ describe('a worker that uses every connection', () => {
     const [busy, other] = await two();
     await busy.ask('acquire', limit - 1);
     await other.ask('acquire', 1);
-    const error = await refused(other.ask('acquireWithin', 300));
+    const error = await refused(other.ask('acquireWithin', 1500));
     expect(error.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
     expect(error.message).toContain('maxPerEnvironment 5 reached, 1 held here, 4 by other threads');
     expect(error.because).toContain('All 5 connections that maxPerEnvironment allows to this process are taken');
@@ -161,13 +164,15 @@ describe('a connection that cannot be made', () => {
   });
 
   it('takes no place once connecting has lasted too long', async () => {
-    const [hanging, other] = await two({ acquireTimeoutMillis: 200, max: 1, maxIdle: 1, maxPerEnvironment: 1 });
+    const one = { max: 1, maxIdle: 1, maxPerEnvironment: 1 };
+    const hanging = await workers.start(limited({ ...one, acquireTimeoutMillis: 200 }));
+    const other = await workers.start(limited(one));
     proxy().hold('toClient');
     expect((await refused(hanging.ask('query'))).code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
     // The next caller of the one that has given up counts on a connection that is not made any more, and is told so.
     expect((await refused(hanging.ask('query'))).code).toMatch(/ERR_POOL_(CREATE|ACQUIRE)_TIMEOUT/);
     proxy().letGo();
-    await other.ask('acquireWithin', 10_000);
+    await other.ask('acquireWithin', 50_000);
     expect(workers.sockets().peak).toBe(1);
   });
 });

@@ -142,7 +142,7 @@ describe('the chaos proxy', () => {
     const portOf = async (client: pg.Client) => (await client.query('show port')).rows[0] as { port: string };
     expect(await portOf(await connected())).toEqual({ port: String(other.port) });
     expect(await portOf(first)).toEqual({ port: String(postgres.port) });
-  }, 20_000);
+  });
 
   it('is as new after healed(), and resets what a black hole took from', async () => {
     const client = await connected();

@@ -33,7 +33,7 @@ export interface TraceLine {
 export type MessageHook = (message: ProxyMessage) => Verdict | undefined;
 
 /** Far longer than anything in the lab takes that happens at all. */
-const UNTIL_LIMIT_MILLIS = 10_000;
+const UNTIL_LIMIT_MILLIS = 60_000;
 
 /** A running proxy. `await using` closes it. */
 export class ChaosProxy implements AsyncDisposable {

@@ -36,10 +36,13 @@ it('loses nothing on thawpool where the plain pool loses invocations', async () 
   for (const { failures, name } of broken) expect(failures, name).toBeGreaterThan(0);
   const warm = subjects.map(({ phases }) => phases.find(({ name }) => name === 'warm'));
   expect(warm[0]?.invocations).toBeGreaterThanOrEqual(20);
-  expect(warm[0]?.messagesPerInvocation).toBe(warm[1]?.messagesPerInvocation);
+  // A machine that stands still for a second makes thawpool ask once; it must not do so in each of 24 invocations.
+  const [perInvocation = 0, floor = 0] = warm.map((phase) => phase?.messagesPerInvocation);
+  expect(perInvocation).toBeGreaterThanOrEqual(floor);
+  expect(perInvocation).toBeLessThan(floor + 0.2);
   expect(warm.map((phase) => phase?.connectionsOpened)).toEqual([0, 0]);
   expect(summary).toHaveLength(3);
-}, 120_000);
+}, 400_000);
 
 it('explains itself, and names an option it does not know', async () => {
   expect(await run('--help')).toMatchObject({ code: 0, stderr: '' });

@@ -21,6 +21,8 @@ export interface LabOptions {
   readonly postgres?: TestPostgres;
   readonly runtimeClient?: RuntimeClient;
   readonly nodeBinary?: string;
+  /** The function's timeout, where an invocation does not say otherwise. @default Lambda's own, 3000 */
+  readonly timeoutMillis?: number;
   /** More environment for the sandbox, beside `DATABASE_URL`. */
   readonly env?: Readonly<Record<string, string>>;
   /** Keeps a protocol trace. @default false */
@@ -35,6 +37,8 @@ export interface LabOptions {
   readonly movableClock?: boolean;
   /** Tells the place by `PGHOST` and so on, and the password by a file that subjects read for each connection. @default false */
   readonly passwordFile?: boolean;
+  /** Tells place and password by `PGHOST` and so on instead of `DATABASE_URL`. @default false */
+  readonly libpqVariables?: boolean;
 }
 
 /** An open lab. `await using` closes it. */
@@ -84,6 +88,13 @@ function libpqPlace(postgres: TestPostgres, proxy: ChaosProxy): Record<string, s
   return { PGHOST: proxy.host, PGPORT: String(proxy.port), PGUSER: postgres.user, PGDATABASE: postgres.database };
 }
 
+/** How the sandbox is told where the database is, and the password. */
+function told(options: LabOptions, postgres: TestPostgres, proxy: ChaosProxy, folder: SandboxFolder) {
+  if (options.passwordFile) return { ...libpqPlace(postgres, proxy), LAB_PASSWORD_FILE: folder.passwordFile };
+  if (options.libpqVariables) return { ...libpqPlace(postgres, proxy), PGPASSWORD: postgres.password };
+  return { DATABASE_URL: databaseUrl(postgres, proxy) };
+}
+
 /** The sandbox's environment, beside Lambda's own. */
 function environment(
   options: LabOptions,
@@ -93,9 +104,7 @@ function environment(
 ): Record<string, string> {
   return {
     PGAPPNAME: APPLICATION_NAME,
-    ...(options.passwordFile
-      ? { ...libpqPlace(postgres, proxy), LAB_PASSWORD_FILE: folder.passwordFile }
-      : { DATABASE_URL: databaseUrl(postgres, proxy) }),
+    ...told(options, postgres, proxy, folder),
     ...(options.movableClock && {
       LAB_CLOCK_FILE: folder.clockFile,
       NODE_OPTIONS: `--import=${pathToFileURL(join(import.meta.dirname, 'sandbox-clock.ts')).href}`,
@@ -142,7 +151,8 @@ async function open(options: LabOptions, closers: Closer[]): Promise<Omit<Lab, '
     api,
     folder,
     setClock,
-    invoke: (event, invokeOptions) => sandbox.invoke(event, invokeOptions),
+    invoke: (event, { timeoutMillis = options.timeoutMillis } = {}) =>
+      sandbox.invoke(event, timeoutMillis === undefined ? {} : { timeoutMillis }),
     freezeFor: (millis, whileFrozen) => sandbox.freezeFor(millis, whileFrozen),
     snapshot: () => proxy.snapshot(),
     since: (earlier) => proxy.since(earlier),

@@ -1,6 +1,7 @@
 /**
  * Moves the clocks of the process that it is loaded into first (`node --import`): the wall clock and the monotonic one,
- * by the milliseconds that the file named by `LAB_CLOCK_FILE` holds at that moment. Timers stay the system's own.
+ * by the milliseconds that the file named by `LAB_CLOCK_FILE` holds at that moment. Timers stay the system's own, or take
+ * `LAB_TIMERS_SLOWER` times as long.
  */
 import { readFileSync } from 'node:fs';
 
@@ -25,4 +26,12 @@ if (file !== undefined) {
     get: (target, name, receiver) => (name === 'now' ? wall : (Reflect.get(target, name, receiver) as unknown)),
   });
   Object.defineProperty(performance, 'now', { value: () => monotonic() + offsets(file).monotonic });
+}
+
+const slower = process.env['LAB_TIMERS_SLOWER'];
+if (slower !== undefined) {
+  globalThis.setTimeout = new Proxy(globalThis.setTimeout, {
+    apply: (target, self, [callback, millis = 1, ...rest]: [() => void, number?, ...unknown[]]) =>
+      Reflect.apply(target, self, [callback, millis * Number(slower), ...rest]) as NodeJS.Timeout,
+  });
 }

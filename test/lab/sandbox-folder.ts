@@ -10,14 +10,14 @@ import type { ClockOffsets } from './sandbox-clock.ts';
 export interface Gate {
   /** Names it in an event: see the subjects' protocol. */
   readonly path: string;
-  /** Resolves when the handler has come to it. @throws When it has not within ten seconds. */
+  /** Resolves when the handler has come to it. @throws When it has not within a minute. */
   reached(): Promise<void>;
   /** Lets the handler go on. */
   open(): Promise<void>;
 }
 
 /** Far longer than any scenario takes to get anywhere. */
-const GATE_LIMIT_MILLIS = 10_000;
+const GATE_LIMIT_MILLIS = 60_000;
 const POLL_MILLIS = 2;
 
 /** The folder; `close()` removes it. */

@@ -90,14 +90,20 @@ async function install(folder: string, tarball: string): Promise<string> {
   return project;
 }
 
+/**
+ * The package that holds Node for this machine. `node` itself fetches it in an install script, by an npm inside npm, which
+ * refuses the outer one's `--allow-scripts` (npm 11.19, EALLOWSCRIPTS).
+ */
+const platform = process.platform === 'win32' ? 'win' : process.platform;
+const nodePackage = `${platform === 'darwin' && process.arch === 'arm64' ? 'node-bin' : 'node'}-${platform}-${process.arch}`;
+
 async function node(version: string): Promise<{ version: string; path: string }> {
   if (process.version === `v${version}`) return { version, path: process.execPath };
   const { stdout } = await npm(
     tmpdir(),
     'exec',
     '--yes',
-    '--allow-scripts=node',
-    `--package=node@${version}`,
+    `--package=${nodePackage}@${version}`,
     '--',
     'node',
     '-p',

@@ -101,7 +101,7 @@ async function start(node: string, code: string, env: Record<string, string> = {
   // Lambda starts Node with this flag.
   const args = ['--no-experimental-require-module', '--input-type=module', '--eval', code];
   const { PATH, HOME } = process.env;
-  const { stdout, stderr } = await run(node, args, { cwd: at.project, timeout: 20_000, env: { PATH, HOME, ...env } });
+  const { stdout, stderr } = await run(node, args, { cwd: at.project, timeout: 60_000, env: { PATH, HOME, ...env } });
   expect(stderr).toBe('');
   return JSON.parse(stdout);
 }
@@ -214,9 +214,9 @@ describe('a bundle', () => {
   });
 
   // A guard against accidents, not the figure to reach: whatever makes this fail is larger than any file of ours.
-  test('weighs at most 34 KB gzipped more than pg alone', async () => {
+  test('weighs at most 52 KB gzipped more than pg alone', async () => {
     const [own, floor] = await Promise.all([bundle('plain', 'esm'), bundle('pg-only', 'esm')]);
-    expect(own.gzipped - floor.gzipped).toBeLessThanOrEqual(34 * 1024);
+    expect(own.gzipped - floor.gzipped).toBeLessThanOrEqual(52 * 1024);
   });
 });
 

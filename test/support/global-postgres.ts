@@ -1,6 +1,6 @@
 /**
  * The one PostgreSQL server of the integration tests: started before the first file, stopped after the last. A test
- * file takes its coordinates by `inject('postgres')` and makes a database of its own, which the role may.
+ * file takes its coordinates by `inject('postgres')` and makes a database of its own, and roles, which its role may.
  */
 import { createRequire } from 'node:module';
 import type { TestProject } from 'vitest/node';
@@ -28,11 +28,12 @@ declare module 'vitest' {
 
 /** Starts the server, provides its coordinates and returns what stops it. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startPostgres().catch((cause: unknown) => {
+  // Of the 100 that are PostgreSQL's default, a machine with many cores uses all: that many files run at once.
+  const server = await startPostgres({ maxConnections: 400 }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`The integration tests have no PostgreSQL server: ${reason}`, { cause });
   });
-  if (server.managed) await server.admin(`alter role "${server.user}" createdb`);
+  if (server.managed) await server.admin(`alter role "${server.user}" createdb createrole`);
   const { host, port, user, password, database, connectionString, version } = server;
   project.provide('postgres', { host, port, user, password, database, connectionString, version });
   return () => server.close();

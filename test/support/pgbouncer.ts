@@ -232,7 +232,7 @@ async function install(dir: string, account: Account, port: number, options: Tes
   const users = [
     [target.user, target.password],
     [ADMIN, ADMIN_PASSWORD],
-  ].map((pair) => pair.map((text = '') => `"${text.replaceAll('"', '""')}"`).join(' '));
+  ].map((pair) => pair.map((text) => `"${text.replaceAll('"', '""')}"`).join(' '));
   const files = [join(dir, 'pgbouncer.ini'), join(dir, 'userlist.txt')];
   await writeFile(join(dir, 'pgbouncer.ini'), `${ini.join('\n')}\n`, { mode: 0o600 });
   await writeFile(join(dir, 'userlist.txt'), `${users.join('\n')}\n`, { mode: 0o600 });

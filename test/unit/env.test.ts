@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkOption, EnvError, type EnvValues, maskConnectionString, readEnv, variables } from '../../src/env.ts';
 import { descriptions } from '../../src/env-descriptions.ts';
+import { fc } from '../support/fast-check.ts';
 
 function errorOf(run: () => unknown): EnvError {
   try {

@@ -13,6 +13,7 @@ import {
   tlsFor,
 } from '../../src/auth/tls.ts';
 import { variables } from '../../src/env.ts';
+import { showCertificate } from '../../src/pg/shown-certificate.ts';
 import {
   type Certificates,
   makeCertificates,
@@ -45,6 +46,8 @@ describe('tlsFor, without a server', () => {
     '10.0.0.7',
     '127.0.0.1.example.com',
     '127.example.com',
+    'localhost.',
+    '127.0.0.1.',
     'localhost.example.com',
     '126.0.0.1',
     '128.0.0.1',
@@ -124,6 +127,65 @@ describe('tlsFor, without a server', () => {
   it('names the file that holds no certificate', () => {
     expect(() => decide({ host: 'db', sslRootCert: import.meta.filename })).toThrow(`"${import.meta.filename}"`);
     expect(() => decide({ host: 'db', sslRootCert: import.meta.filename })).toThrow('has no "BEGIN CERTIFICATE" block');
+  });
+});
+
+describe('tlsFor with credentials that must not be sent in the clear', () => {
+  const required = true;
+
+  it.each([undefined, 'localhost', 'localhost.', '127.0.0.1', '::1', 'db.example.com'])(
+    'verifies everything on %s when nothing is set',
+    (host) => {
+      expect(decide({ host, required })).toMatchObject({ sslMode: 'verify-full', rejectUnauthorized: true });
+    },
+  );
+
+  it.each<[string, TlsFacts, string]>([
+    ['the mode', { host: 'db', sslMode: 'disable' }, 'sslMode is disable'],
+    ['the mode, on loopback', { host: 'localhost', sslMode: 'disable' }, 'sslMode is disable'],
+    ['the ssl option', { host: 'db', ssl: false }, 'ssl is false'],
+    [
+      'the place',
+      { host: '/var/run/postgresql', sslMode: 'verify-full' },
+      'a Unix socket (/var/run/postgresql) has none',
+    ],
+  ])('refuses to go without TLS by %s', (_, facts, why) => {
+    const run = (): unknown => decide({ ...facts, required });
+    expect(run).toThrow(TlsOptionError);
+    expect(run).toThrow(why);
+    expect(run).toThrow('a token is sent as it is');
+    expect(decide(facts)).toBe(false);
+  });
+
+  it.each<[string, TlsFacts]>([
+    ['require', { sslMode: 'require' }],
+    ['no-verify', { sslMode: 'no-verify' }],
+    ['an ssl option', { ssl: { rejectUnauthorized: false } }],
+  ])('takes the user’s word for %s', (_, facts) => {
+    expect(decide({ host: 'db', ...facts, required })).toMatchObject({ rejectUnauthorized: false });
+  });
+});
+
+describe('tlsFor with TLS that begins at once', () => {
+  const sslNegotiation = 'direct';
+
+  it.each<[TlsFacts, string]>([
+    [{ host: 'db', sslMode: 'disable' }, 'sslMode is disable'],
+    [{ host: 'localhost' }, 'none is used on localhost when nothing is set'],
+    [{ host: '/tmp' }, 'a Unix socket (/tmp) has none'],
+    [{ host: 'db', ssl: false }, 'ssl is false'],
+  ])('refuses %o', (facts, why) => {
+    const run = (): unknown => decide({ ...facts, sslNegotiation });
+    expect(run).toThrow(TlsOptionError);
+    expect(run).toThrow('sslNegotiation "direct" needs TLS (environment PGSSLNEGOTIATION)');
+    expect(run).toThrow(why);
+    expect(decide({ ...facts, sslNegotiation: 'postgres' })).toBe(false);
+  });
+
+  it('has nothing against any other mode', () => {
+    for (const sslMode of [undefined, 'require', 'no-verify', 'verify-full']) {
+      expect(decide({ host: 'db', sslMode, sslNegotiation })).toMatchObject({ sslMode: sslMode ?? 'verify-full' });
+    }
   });
 });
 
@@ -217,6 +279,8 @@ describe.skipIf(whyNot !== undefined)('a handshake between pg and a server', () 
   ): Promise<'encrypted' | 'readable' | Error> {
     const client = new pg.Client({ host, port: await serve(certificate), ssl, user: 'app', password: 'x' });
     client.on('error', () => {});
+    const { connection } = client as unknown as { connection: pg.Connection };
+    connection.once('sslconnect', () => showCertificate(connection.stream));
     try {
       await client.connect();
       const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
@@ -349,6 +413,7 @@ describe.skipIf(whyNot !== undefined)('a handshake between pg and a server', () 
     for (const host of [
       'p.proxy-abc.eu-west-1.rds.amazonaws.com',
       'r.endpoint.proxy-abc.cn-north-1.rds.amazonaws.com.cn',
+      'p.proxy-abc.eu-west-1.rds.amazonaws.com.',
     ]) {
       expect(tlsFor({ host, runtimeCaFile })).toHaveProperty('trusts', "Node's own root certificates");
     }
@@ -412,12 +477,16 @@ describe.skipIf(whyNot !== undefined)('a handshake between pg and a server', () 
 
     it('by what was trusted, when the authority is unknown', async () => {
       const unknown = await explain(made.local, decide({ host: 'localhost', sslRootCert: made.otherCaFile }));
-      expect(unknown).toContain('of localhost comes from an unknown authority');
+      expect(unknown).toMatch(
+        /^The certificate of localhost \(subject local, issued by authority, valid from .* GMT to .* GMT\) comes from an unknown authority; /,
+      );
       expect(unknown).toContain(`trusted was the certificates in ${made.otherCaFile}`);
       expect(unknown).toContain('Set PGSSLROOTCERT');
       const chain = await explain(made.withChain, decide({ sslMode: 'verify-full' }));
       expect(chain).toContain("trusted was Node's own root certificates.");
-      expect(await explain(made.selfSigned, withCa({}))).toContain('is signed by itself');
+      expect(await explain(made.selfSigned, withCa({}))).toMatch(
+        /subject localhost, issued by localhost.* is signed by itself/,
+      );
     });
 
     it('by what the ssl option trusted', async () => {
@@ -427,13 +496,15 @@ describe.skipIf(whyNot !== undefined)('a handshake between pg and a server', () 
 
     it('by the names in the certificate, when it is for another host', async () => {
       const text = await explain(made.elsewhere, withCa({}));
-      expect(text).toContain('subject elsewhere, issued by authority');
+      expect(text).toContain('subject elsewhere, issued by authority, valid from ');
       expect(text).toContain('it is for DNS:db.example.com, not for localhost');
       expect(text).toContain('PGSSLMODE=verify-ca');
     });
 
     it('by its age', async () => {
-      expect(await explain(made.expired, withCa({}))).toMatch(/localhost.* has expired; trusted was .*authority\.pem/);
+      expect(await explain(made.expired, withCa({}))).toMatch(
+        /^The certificate of localhost \(subject expired, issued by authority, valid from .* to .* GMT\) has expired: the clock here says \d{4}-.*Z, and trusted was .*authority\.pem/,
+      );
     });
 
     it('by the server’s lack of TLS', async () => {
@@ -467,6 +538,9 @@ describe('explainTlsError', () => {
     ['CERT_NOT_YET_VALID', '', 'is not valid yet'],
     ['28000', 'no pg_hba.conf entry for host "10.0.0.7", user "app", database "shop", no encryption', 'without TLS'],
     ['28000', 'no pg_hba.conf entry for host "10.0.0.7", user "app", database "shop", SSL off', 'without TLS'],
+    ['28000', 'This RDS Proxy requires TLS connections', 'without TLS'],
+    ['08P01', 'SSL required', 'without TLS'],
+    ['EPROTO', 'write EPROTO 40BD:error:0A00010B:SSL routines:x:wrong version number:x', 'check host and port'],
   ])('explains %s %s', (code, message, expected) => {
     expect(because(code, message)).toContain(expected);
     expect(because(code, message)).toContain(facts.host);
@@ -477,9 +551,39 @@ describe('explainTlsError', () => {
     ['28000', 'no pg_hba.conf entry for host "10.0.0.7", user "app", database "shop", SSL encryption'],
     ['XX000', 'no encryption'],
     ['ECONNRESET', 'read ECONNRESET'],
+    ['EPROTO', 'write EPROTO of some other kind'],
+    ['08P01', 'query_wait_timeout'],
     ['ECONNREFUSED', 'connect ECONNREFUSED 127.0.0.1:5432'],
   ])('has nothing to say about %s %s', (code, message) => {
     expect(because(code, message)).toBeUndefined();
+  });
+
+  it('names the authority’s certificate where the server’s own is in order', () => {
+    const cert = {
+      subject: { O: 'Example' },
+      issuer: { CN: ['a', 'b'] },
+      valid_from: 'Jan  1 00:00:00 2026 GMT',
+      valid_to: 'Jan  1 00:00:00 2999 GMT',
+    };
+    const text = explainTlsError({ code: 'CERT_HAS_EXPIRED', cert }, facts);
+    expect(text).toContain('The certificate of an authority that vouches for x.abc');
+    expect(text).toContain(
+      '(subject Example, issued by a + b, valid from Jan  1 00:00:00 2026 GMT to Jan  1 00:00:00 2999 GMT)',
+    );
+    expect(
+      explainTlsError({ code: 'CERT_NOT_YET_VALID', cert: { ...cert, valid_from: cert.valid_to } }, facts),
+    ).toMatch(/^The certificate of x\.abc.* is not valid yet/);
+  });
+
+  it('says so when the certificate is not known', () => {
+    expect(because('CERT_HAS_EXPIRED')).toMatch(/^A certificate of x\.abc.*, or of an authority that vouches for it/);
+  });
+
+  it('names the certificate where it was refused for some other reason', () => {
+    const cert = { subject: { CN: 'db' } };
+    expect(explainTlsError({ code: 'UNSPECIFIED', message: 'EE certificate key too weak', cert }, facts)).toBe(
+      `The certificate of ${facts.host} (subject db) was not accepted (UNSPECIFIED: EE certificate key too weak); trusted was Node's own root certificates.`,
+    );
   });
 
   it.each([[undefined], [null], ['text'], [{ code: 7 }], [{}]])(
@@ -488,4 +592,44 @@ describe('explainTlsError', () => {
       expect(explainTlsError(error, facts)).toBeUndefined();
     },
   );
+});
+
+describe('the page about TLS', () => {
+  const words = (text: string): string => text.replaceAll(/\s+/g, ' ');
+  const page = words(readFileSync(join(import.meta.dirname, '../../docs/tls.md'), 'utf8'));
+  const host = 'db.example.com';
+  const cert = {
+    subject: { CN: 'db' },
+    issuer: { CN: 'Example CA' },
+    valid_from: 'Jan  1 00:00:00 2026 GMT',
+    valid_to: 'Jan  1 00:00:00 2027 GMT',
+    subjectaltname: 'DNS:db.internal',
+  };
+  const before = { ...cert, valid_from: 'Jan  1 00:00:00 2025 GMT', valid_to: 'Jan  1 00:00:00 2026 GMT' };
+
+  it.each<[string, object, string?]>([
+    ['an unknown authority', { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', cert }],
+    ['Amazon’s', { code: 'SELF_SIGNED_CERT_IN_CHAIN' }, 'shop.abc.eu-west-1.rds.amazonaws.com'],
+    ['no authority', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT', cert }],
+    ['another name', { code: 'ERR_TLS_CERT_ALTNAME_INVALID', cert }],
+    ['age', { code: 'CERT_HAS_EXPIRED', cert: before }],
+    ['a server without TLS', { message: 'The server does not support SSL connections' }],
+    ['a server that insists', { code: '28000', message: 'no pg_hba.conf entry for host "::1", no encryption' }],
+    ['something else', { code: 'ERR_SSL_WRONG_VERSION_NUMBER' }],
+    [
+      'a server that hangs up',
+      { message: 'Client network socket disconnected before secure TLS connection was established' },
+    ],
+    ['an old TLS', { code: 'ERR_SSL_UNSUPPORTED_PROTOCOL' }],
+  ])('shows what is said of %s', (_, error, at = host) => {
+    const text = explainTlsError(error, { host: at, tls: true });
+    expect(text).toBeTypeOf('string');
+    expect(page).toContain(`> \`${words(text ?? '').replace(/clock here says [^,]*,/, 'clock here says …,')}\``);
+  });
+
+  it('has every mode in its table', () => {
+    const rule = variables.find(({ option }) => option === 'sslMode')?.rule;
+    for (const word of rule?.kind === 'word' ? Object.keys(rule.words) : [])
+      expect(page).toMatch(new RegExp(`\\| [^|]*\`${word}\``));
+  });
 });

@@ -80,6 +80,9 @@ export function limitedTo(max: number): Record<string, string> {
   return { LAB_MAX: String(max), THAWPOOL_MAX: String(max) };
 }
 
+/** No pause of the machine between two invocations is long enough for thawpool to ask whether its connection lives. */
+export const STEADY_TRAFFIC: Readonly<Record<string, string>> = { THAWPOOL_VALIDATE_AFTER_IDLE_MS: '60000' };
+
 /** Why a scenario cannot run that changes the server, its roles or its settings. */
 export function needsOwnServer(lab: Lab): string | undefined {
   return lab.postgres.managed ? undefined : 'the server of DATABASE_URL is not the lab’s own';
@@ -87,7 +90,7 @@ export function needsOwnServer(lab: Lab): string | undefined {
 
 /** The server terminates every session of the sandbox, and the proxy has seen them end. */
 export async function killSessions(lab: Lab): Promise<void> {
-  for (const pid of await lab.sessions()) await lab.postgres.admin('select pg_terminate_backend($1, 5000)', [pid]);
+  for (const pid of await lab.sessions()) await lab.postgres.admin('select pg_terminate_backend($1, 30000)', [pid]);
   await lab.proxy.until(allEnded);
 }
 
@@ -104,8 +107,11 @@ export async function openTransactions(lab: Lab): Promise<number> {
   return (rows[0] as { n: number }).n;
 }
 
+/** Less than an invocation may take; what a loaded machine does at all it does within this time. */
+const SOON_MILLIS = 5000;
+
 /** Waits for something that a subject may never do, but not for long: then the story goes on without it. */
-export async function soon(promise: Promise<unknown>, limitMillis = 1000): Promise<void> {
+export async function soon(promise: Promise<unknown>, limitMillis = SOON_MILLIS): Promise<void> {
   await Promise.race([promise.catch(() => {}), wait(limitMillis, undefined, { ref: false })]);
 }
 

@@ -8,6 +8,7 @@ import {
   reasonOf,
   recorder,
   type Scenario,
+  STEADY_TRAFFIC,
   settled,
   soon,
 } from './scenario.ts';
@@ -15,7 +16,7 @@ import {
 const ROWS = 1000;
 const BATCH = 100;
 const EVENT = { op: 'stream', rows: ROWS, batch: BATCH } as const;
-const SETTLE_MILLIS = 500;
+const SETTLE_MILLIS = 5000;
 
 function isWhole({ payload }: InvocationResult): boolean {
   return payload === Array.from({ length: ROWS }, (_, n) => `${n + 1}\n`).join('');
@@ -26,7 +27,7 @@ export const streamingCursor: Scenario = {
   name: 'streaming-cursor',
   title: 'a streamed response reads from a cursor',
   rule: `Each streamed response holds all ${ROWS} rows of its cursor, all use one connection, and no transaction is open while frozen.`,
-  lab: { streaming: true },
+  lab: { streaming: true, env: STEADY_TRAFFIC },
   async run(lab) {
     const { invoke, invocations } = recorder(lab);
     let open = 0;

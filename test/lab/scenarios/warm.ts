@@ -1,4 +1,10 @@
-import { everyInvocationAnswers, recorder, type Scenario, type ScenarioInvocation } from './scenario.ts';
+import {
+  everyInvocationAnswers,
+  recorder,
+  type Scenario,
+  type ScenarioInvocation,
+  STEADY_TRAFFIC,
+} from './scenario.ts';
 
 const WARM_INVOCATIONS = 20;
 
@@ -11,6 +17,7 @@ export const scenario: Scenario = {
   name: 'warm',
   title: `${WARM_INVOCATIONS} warm invocations`,
   rule: "No invocation fails, and a warm one sends no protocol message but the handler's own (one Query).",
+  lab: { env: STEADY_TRAFFIC },
   async run(lab) {
     const { invoke, invocations } = recorder(lab);
     let last = await invoke('cold');

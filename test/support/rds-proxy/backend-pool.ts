@@ -63,8 +63,11 @@ export class BackendPool {
         signal.removeEventListener('abort', abort);
         const at = this.#waiters.indexOf(waiter);
         if (at >= 0) this.#waiters.splice(at, 1);
-        if (waits) this.#ledger.waiting.down();
         resolve(result);
+        if (waits) {
+          this.#ledger.waiting.down();
+          this.#ledger.emit('waited', client);
+        }
         if (result instanceof Error) this.#serve();
       };
       const abort = (): void => settle(new BorrowAborted());
@@ -162,7 +165,10 @@ export class BackendPool {
   #opened(backend: Backend): void {
     this.#all.add(backend);
     this.#ledger.backends.up();
-    backend.onGone = () => this.#forget(backend);
+    backend.onGone = () => {
+      this.#forget(backend);
+      this.#serve();
+    };
     this.#parameters.set(backend.database, backend.parameters);
     this.#ledger.emit('backend', backend.id, backend.processId);
     this.#rest(backend);
@@ -188,6 +194,5 @@ export class BackendPool {
     if (at >= 0) this.#idle.splice(at, 1);
     this.#ledger.backends.down();
     this.#ledger.emit('backend-gone', backend.id);
-    this.#serve();
   }
 }

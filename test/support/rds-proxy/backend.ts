@@ -10,8 +10,8 @@ export interface Target {
   readonly port: number;
   readonly user: string;
   readonly password: string;
-  /** TLS towards the server. @default none */
-  readonly ssl?: pg.ClientConfig['ssl'];
+  /** TLS towards the server, as `pg` takes it. @default none */
+  readonly tls?: pg.ClientConfig['ssl'];
 }
 
 /** Who has borrowed a backend, and is told what it says. */
@@ -52,7 +52,6 @@ export class Backend {
   readonly #socket: Socket;
   readonly #reader = new FrameReader();
   readonly #startedWith: ReadonlyMap<string, string>;
-  readonly #applied = new Map<string, string>();
   #own: OwnStatement | undefined;
   #gone = false;
 
@@ -96,24 +95,17 @@ export class Backend {
     this.#socket.once('drain', callback);
   }
 
-  /** Sets the tracked variables to a client's values, and back where the client brought none. @throws BackendError, BackendLost */
+  /** Sets the tracked variables to a client's values; nothing but those it logged in with is set before. @throws BackendError, BackendLost */
   async apply(settings: ReadonlyMap<string, string>): Promise<void> {
-    const statements: string[] = [];
-    for (const name of this.#applied.keys()) if (!settings.has(name)) statements.push(`reset ${name}`);
-    for (const [name, value] of settings) {
-      if ((this.#applied.get(name) ?? this.#startedWith.get(name)) === value) continue;
-      statements.push(`select set_config('${name}', '${value.replaceAll("'", "''")}', false)`);
-    }
-    if (statements.length === 0) return;
-    await this.#run(statements.join('; '));
-    this.#applied.clear();
-    for (const [name, value] of settings) this.#applied.set(name, value);
+    const statements = [...settings]
+      .filter(([name, value]) => this.#startedWith.get(name) !== value)
+      .map(([name, value]) => `select set_config('${name}', '${value.replaceAll("'", "''")}', false)`);
+    if (statements.length > 0) await this.#run(statements.join('; '));
   }
 
   /** Forgets everything that the last tenant left behind. @throws BackendError, BackendLost */
-  async discardAll(): Promise<void> {
-    await this.#run('discard all');
-    this.#applied.clear();
+  discardAll(): Promise<void> {
+    return this.#run('discard all');
   }
 
   /** Says goodbye: the server rolls back what was open. */
@@ -173,7 +165,7 @@ interface PgInside {
 
 /** Logs in. @throws whatever `pg` throws when that fails. */
 export async function connectBackend(id: number, target: Target, database: string): Promise<Backend> {
-  const { host, port, user, password, ssl = false } = target;
+  const { host, port, user, password, tls: ssl = false } = target;
   const client = new pg.Client({ host, port, user, password, ssl, database, application_name: 'rds-proxy' });
   client.on('error', () => {}); // The backend hears of it by its socket.
   const inside = client as unknown as PgInside;

@@ -74,9 +74,14 @@ export interface RdsProxyStats {
 /** What happens, in the order in which it happens. `client` is the client's number, from 1. */
 export interface RdsProxyEvents {
   client: [client: number];
+  /** Its socket is closed. */
   'client-gone': [client: number];
+  /** It is pinned no more and waits for nothing; its backend, if it had one, is on its way back. */
+  'session-end': [client: number];
   login: [client: number, user: string];
   waiting: [client: number];
+  /** It waits no more, with or without a backend. */
+  waited: [client: number];
   borrow: [client: number, backend: number];
   'give-back': [client: number, backend: number];
   'borrow-timeout': [client: number];

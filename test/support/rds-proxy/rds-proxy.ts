@@ -47,8 +47,7 @@ import { Refused } from './startup.ts';
 export type { Target } from './backend.ts';
 export type { ClientAuth } from './handshake.ts';
 export type { AccessKey } from './iam-token.ts';
-export type { Gauge, Pin, RdsProxyEvents, RdsProxyStats, Refusal, Rule, Suspicion } from './ledger.ts';
-export type { PinReason, SuspicionReason } from './pinning.ts';
+export type { Pin, RdsProxyEvents, RdsProxyStats, Refusal, Suspicion } from './ledger.ts';
 
 /** How a proxy is set up. The defaults are Amazon's, save `maxBackends`. */
 export interface RdsProxyOptions {
@@ -183,6 +182,7 @@ class Double implements RdsProxy {
     this.killClients();
     for (const socket of this.#hung) socket.destroy();
     await closed;
+    await this.until(() => this.#ledger.clients.now === 0);
   }
 
   hang(): void {
@@ -259,6 +259,7 @@ class Double implements RdsProxy {
   /** Says what a server says after a login, without the key for cancelling, and lets the session begin. */
   async #welcome(client: number, { startup, socket, release }: Admitted, gone: AbortSignal): Promise<void> {
     const parameters = await this.#pool.parametersOf(client, startup.database, gone);
+    if (gone.aborted || socket.destroyed) throw new ClientGone(); // No close would be heard any more.
     const said = [...parameters].map(([name, value]) =>
       parameterStatus(name, startup.settings.get(name.toLowerCase()) ?? value),
     );

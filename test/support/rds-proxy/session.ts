@@ -288,8 +288,8 @@ export class Session implements Tenant {
     if (this.#pinned) this.#ledger.pinnedClients.down();
     const backend = this.#backend;
     this.#backend = undefined;
-    if (backend === undefined) return;
-    if (idle) void this.#pool.giveBack(this.#id, backend);
-    else backend.close();
+    if (idle && backend !== undefined) void this.#pool.giveBack(this.#id, backend);
+    else backend?.close();
+    this.#ledger.emit('session-end', this.#id);
   }
 }

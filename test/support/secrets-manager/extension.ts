@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { listenAnywhere } from '../free-port.ts';
+import { listenAnywhere, listenOn } from '../free-port.ts';
 import type { SecretStore, Stage } from './secret-store.ts';
 import { testIdentity } from './sigv4.ts';
 
@@ -31,9 +31,10 @@ export class ExtensionDouble implements AsyncDisposable {
     this.#server = createServer((request, response) => this.#serve(request, response));
   }
 
-  static async start(store: SecretStore): Promise<ExtensionDouble> {
+  static async start(store: SecretStore, port?: number): Promise<ExtensionDouble> {
     const double = new ExtensionDouble(store);
-    double.#port = await listenAnywhere(double.#server);
+    if (port !== undefined) await listenOn(double.#server, port);
+    double.#port = port ?? (await listenAnywhere(double.#server));
     return double;
   }
 

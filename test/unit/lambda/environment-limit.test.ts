@@ -6,11 +6,11 @@ import { type Lease, Pool, type PoolOptions } from '../../../src/pool/index.ts';
 import { deferred } from '../../support/deferred.ts';
 
 let lastName = 0;
-/** Of this test, and of no other. */
+/** Of this test, and of no other: the kernel's names are the whole machine's. */
 let name = '';
 beforeEach(() => {
   lastName += 1;
-  name = `test-${lastName}`;
+  name = `test-${process.pid}-${lastName}`;
 });
 
 /** A pool of numbers that keeps the limit as a connector does. */
@@ -69,7 +69,7 @@ function member(limit: number, options: PoolOptions & { env?: Record<string, str
         permits.get(resource)?.();
       },
     },
-    { name, max: 100, maxIdle: 100, validateAfterIdleMillis: 60_000, ...poolOptions },
+    { name, max: 100, maxIdle: 100, validateAfterIdleMillis: 60_000, acquireTimeoutMillis: 50_000, ...poolOptions },
   );
   const limiter = new EnvironmentLimit({ limit, pool, env });
   members.push(pool);

@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { PinLinter, type PinMode } from '../../../src/pg/pin-linter.ts';
-import type { Pin } from '../../../src/pg/pins.ts';
+import { everyPin, type Pin } from '../../../src/pg/pins.ts';
 import { PoolError } from '../../../src/pool/index.ts';
 
 interface Heard {
@@ -128,5 +129,21 @@ describe("'error'", () => {
       `The statement was not sent, because it would pin its session behind RDS Proxy: "set local a = ? ; listen a ; select nextval ( ? )". ${listen} ${nextval} See ERR_POOL_PINNED.`,
     );
     expect(pins).toEqual([]);
+  });
+});
+
+describe('the page about pinning', () => {
+  const page = readFileSync(new URL('../../../docs/pinning.md', import.meta.url), 'utf8');
+
+  test('lists every kind with the reason and the way around that the linter gives, and no other', () => {
+    const rows = everyPin.map(({ kind, certainty, reason, fix }) => {
+      return `| \`${kind}\`${certainty === 'documented' ? '' : ' (not documented)'} | ${reason} | ${fix} |`;
+    });
+    const [, table = ''] = page.split('| kind | why it pins | instead |\n|---|---|---|\n');
+    expect(table.slice(0, table.indexOf('\n\n')).split('\n')).toEqual(rows);
+  });
+
+  test.each<PinMode>(['off', 'count', 'warn', 'error'])('explains the mode %s', (mode) => {
+    expect(page).toContain(`| \`${mode}\` | `);
   });
 });

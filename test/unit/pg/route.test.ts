@@ -5,7 +5,8 @@ describe('the way to a host', () => {
   it.each([
     ['orders.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'rds-proxy'],
     ['reads.endpoint.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'rds-proxy'],
-    ['orders.proxy-abcdefghijkl.cn-north-1.rds.amazonaws.com.cn', 'rds-proxy'],
+    ['orders.proxy-abcdefghijkl.rds.cn-north-1.amazonaws.com.cn', 'rds-proxy'],
+    ['orders.abcdefghijkl.rds.cn-north-1.amazonaws.com.cn', 'direct'],
     ['ORDERS.PROXY-ABCDEFGHIJKL.EU-WEST-1.RDS.AMAZONAWS.COM', 'rds-proxy'],
     ['orders.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com.', 'rds-proxy'],
     ['orders.cluster-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'direct'],

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cleaningStatements, type SessionState, sessionState, stateLeftBy } from '../../../src/pg/session-state.ts';
 import { tokensOf } from '../../../src/pg/sql-lexer.ts';
+import { fc } from '../../support/fast-check.ts';
 
 type Flag = Exclude<keyof typeof sessionState, 'clean'>;
 const flags = Object.keys(sessionState).filter((name): name is Flag => name !== 'clean');

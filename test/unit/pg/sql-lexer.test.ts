@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { memoByText, statementsOf, suspects, tokensOf } from '../../../src/pg/sql-lexer.ts';
+import { fc } from '../../support/fast-check.ts';
 
 /** Tokens as `kind:value`, with the kinds that stand for themselves left out. */
 function spelled(sql: string): string[] {

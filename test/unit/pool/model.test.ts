@@ -1,8 +1,9 @@
 // Random sequences of everything that can be done to a pool, against a simple account of what may come of it.
 //   MODEL_RUNS=100000 vitest run --project unit test/unit/pool/model.test.ts
 // A failure prints the seed and the path of the smallest case: MODEL_SEED=… MODEL_PATH=… runs just that one.
-import fc from 'fast-check';
+
 import { expect, test } from 'vitest';
+import { fc } from '../../support/fast-check.ts';
 import { type Outcome, outcomes, type Script, World } from './model-world.ts';
 
 const runs = Number(process.env['MODEL_RUNS'] ?? 1500);

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { startWait, type Waiter, WaiterQueue } from '../../../src/pool/waiters.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { fc } from '../../support/fast-check.ts';
 
 interface Named extends Waiter<string> {
   readonly name: number;
