@@ -1,10 +1,11 @@
 // Where a pool connects to, over which way, and as whom: settings in, what the connector needs out.
 
 import type { CredentialSource, Credentials } from './auth/credentials.ts';
+import { isRdsProxyHost } from './auth/rds-proxy-host.ts';
 import { explainTlsError, type TlsOptions, tlsFor } from './auth/tls.ts';
 import type { CreatePoolOptions } from './create-pool.ts';
 import type { Endpoint } from './pg/endpoint.ts';
-import { type RouteName, routes, routeTo } from './pg/route.ts';
+import { type RouteName, routes } from './pg/route.ts';
 import type { ClientConfig } from './pg/types.ts';
 import { defaultOf, ours, type Settings } from './settings.ts';
 
@@ -59,6 +60,11 @@ export function readerPlaces(settings: Settings, located?: Credentials): [Place,
   return [{ host, port, route: routeTo(host, route === 'direct' ? undefined : route) }, writer, ...others];
 }
 
+/** Tells the way to a host: the one that was asked for, else the one that its name shows. */
+export function routeTo(host: string, asked: RouteName | undefined): RouteName {
+  return asked ?? (isRdsProxyHost(host) ? 'rds-proxy' : 'direct');
+}
+
 /** Takes `host:port`, `[::1]:port` or a host alone apart. */
 function splitPort(host: string, otherwise: number): { host: string; port: number } {
   const [, name = host, port] = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(host) ?? [];
@@ -106,14 +112,21 @@ function makeEndpoint(
 ): Endpoint {
   const { options, settings, credentials } = facts;
   const route = routes[name];
+  const directTls = settings.sslNegotiation === 'direct' && route.ownsSession;
   let decided: boolean | TlsOptions | undefined;
   const tls = (): boolean | TlsOptions => {
     const { sslMode, sslRootCert } = settings;
-    decided ??= tlsFor({ host, sslMode, sslRootCert, ssl: options.ssl, required: credentials?.requiresTls });
+    decided ??= tlsFor({
+      host,
+      sslMode,
+      sslRootCert,
+      ssl: options.ssl,
+      required: credentials?.requiresTls,
+      sslNegotiation: directTls ? 'direct' : undefined,
+    });
     return decided;
   };
   const time = settings.statementTimeoutMillis || undefined;
-  const directTls = settings.sslNegotiation === 'direct' && route.ownsSession;
   return {
     host,
     port,
@@ -136,7 +149,7 @@ function makeEndpoint(
         user,
         database,
         ssl,
-        sslnegotiation: directTls && ssl !== false ? 'direct' : 'postgres',
+        sslnegotiation: directTls ? 'direct' : 'postgres',
       });
     },
   };

@@ -8,7 +8,7 @@ import { type Shared, shared } from './pg/lending.ts';
 import type { Permits } from './pg/permits.ts';
 import { PgPool } from './pg/pg-pool.ts';
 import { PinLinter, type PinMode } from './pg/pin-linter.ts';
-import type { Route, RouteName } from './pg/route.ts';
+import { type Route, type RouteName, routes } from './pg/route.ts';
 import type { ClientConfig, ClientConstructor } from './pg/types.ts';
 import { type Clock, PoolError, type PoolOptions, systemClock } from './pool/index.ts';
 import { defaultOf, settingsOf, warn } from './settings.ts';
@@ -100,8 +100,10 @@ export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeout
   readonly onWarning?: (message: string) => void;
 }
 
-/** Behind RDS Proxy, where AWS advises against health checks: only what has slept long is asked. Milliseconds. */
-const validateAfterIdleBehindProxy = 30_000;
+/** Behind a pooler only what has slept long is asked: AWS advises against health checks there, and PgBouncer borrows a backend for one. */
+const validateAfterIdleBehindPooler = 30_000;
+/** And the answer may take longer: at PgBouncer it waits until a backend is free. */
+const validateTimeoutBehindPooler = 1000;
 
 /** The longest delay that a timer of Node.js can take (2^31 - 1). */
 const longestTimer = 2_147_483_647;
@@ -165,6 +167,7 @@ function coreOptions({ options, settings, clock }: Plan, forReader: boolean, rou
   const { maxPerEnvironment: limit, readerMax } = settings;
   const { name = 'default' } = options;
   const max = forReader ? (readerMax ?? settings.max) : settings.max;
+  const owned = routes[route].ownsSession;
   const idle = settings.maxIdle ?? (max === undefined ? undefined : 1);
   return defined<PoolOptions>({
     name: forReader ? `${name}:reader` : options.name,
@@ -173,9 +176,8 @@ function coreOptions({ options, settings, clock }: Plan, forReader: boolean, rou
     acquireTimeoutMillis: settings.acquireTimeoutMillis,
     // A creation that waits for leave serves one caller after another; the connector bounds what comes after that.
     createTimeoutMillis: limit === undefined ? undefined : longestTimer,
-    validateAfterIdleMillis:
-      settings.validateAfterIdleMillis ?? (route === 'rds-proxy' ? validateAfterIdleBehindProxy : undefined),
-    validateTimeoutMillis: settings.validateTimeoutMillis,
+    validateAfterIdleMillis: settings.validateAfterIdleMillis ?? (owned ? undefined : validateAfterIdleBehindPooler),
+    validateTimeoutMillis: settings.validateTimeoutMillis ?? (owned ? undefined : validateTimeoutBehindPooler),
     idleTimeoutMillis: settings.idleTimeoutMillis,
     maxLifetimeMillis: settings.maxLifetimeMillis,
     clock,

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import tls, { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
+import { isRdsProxyHost } from './rds-proxy-host.ts';
 
 export { explainTlsError, type HandshakeFacts } from './tls-errors.ts';
 
@@ -159,9 +160,6 @@ export function isLocal(host: string): boolean {
   return loopback.check(name, family === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** An RDS Proxy's certificate comes from Amazon Trust Services, which Node's own roots hold: nothing need be added. */
-const rdsProxy = /\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com(\.cn)?\.?$/i;
-
 function trustFor(facts: TlsFacts): Pick<TlsOptions, 'trusts' | 'secureContext'> {
   const { host = '', sslRootCert, runtimeCaFile = '/var/runtime/ca-cert.pem' } = facts;
   if (sslRootCert !== undefined && sslRootCert !== 'system') {
@@ -169,7 +167,8 @@ function trustFor(facts: TlsFacts): Pick<TlsOptions, 'trusts' | 'secureContext'>
     return { trusts, secureContext: contextOf(sslRootCert, () => readRoots(sslRootCert)) };
   }
   const own = { trusts: "Node's own root certificates" };
-  if (sslRootCert === 'system' || rdsProxy.test(host) || !existsSync(runtimeCaFile)) return own;
+  // An RDS Proxy's certificate comes from Amazon Trust Services, which Node's own roots hold: nothing need be added.
+  if (sslRootCert === 'system' || isRdsProxyHost(host) || !existsSync(runtimeCaFile)) return own;
   // A `ca` replaces Node's roots: both are given, for a host may be an instance (Amazon RDS) or behind a public name.
   const both = contextOf(`+${runtimeCaFile}`, () => [...nodeRoots(), ...readRoots(runtimeCaFile)]);
   return { trusts: `Node's own root certificates and ${runtimeCaFile}`, secureContext: both };

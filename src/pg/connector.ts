@@ -23,7 +23,7 @@ export class PgConnector implements ResourceFactory<Session> {
   readonly #opener: Opener;
   /** What gives the permit of a connection back, once its socket is gone. */
   readonly #permits = new WeakMap<Session, () => void>();
-  /** Closed because somebody else waits: nothing is wrong with them, so that the server is told. */
+  /** Closed because somebody else waits, or for a better place: nothing is wrong with them, so that the server is told. */
   readonly #surrendered = new WeakSet<Session>();
 
   constructor(options: ConnectorOptions) {
@@ -84,9 +84,9 @@ export class PgConnector implements ResourceFactory<Session> {
 
   /** Not in the middle of something: that is cleaned up first, and its holder told. */
   #surrenders(session: Session): boolean {
-    const { permits } = this.#options;
-    if (permits === undefined || !session.quiet || (session.transactionStatus ?? 'I') !== 'I') return false;
-    if (!permits.wanted()) return false;
+    if (!session.quiet || (session.transactionStatus ?? 'I') !== 'I') return false;
+    // Else what has fallen back would stay there for as long as it lives.
+    if (!this.#options.permits?.wanted() && !this.#opener.isStandIn(session)) return false;
     this.#surrendered.add(session);
     return true;
   }

@@ -1,15 +1,16 @@
 // The credentials of one connection that is being opened: asked for once, and again when the server has refused them.
 
 import type { CredentialSource, Credentials, CredentialTarget } from '../auth/credentials.ts';
+import { pgbouncerMeaning } from './pgbouncer.ts';
 import { codeOf } from './sqlstate.ts';
 
 /** A source may know of three: what it keeps, what it fetches again, and what is about to become valid. */
 const mostRefusals = 3;
 
-/** What the server calls a login that it refuses: invalid_password, invalid_authorization_specification (PAM, too). */
+/** Whether the login was refused: invalid_password, invalid_authorization_specification (PAM, too), and PgBouncer's words. */
 export function isRefusedLogin(error: unknown): boolean {
   const code = codeOf(error);
-  return code === '28P01' || code === '28000';
+  return code === '28P01' || code === '28000' || pgbouncerMeaning(error) === 'login';
 }
 
 /** The credentials of one connection that is being opened. */
@@ -74,5 +75,5 @@ function isSame(a: CredentialTarget | undefined, b: CredentialTarget): boolean {
 }
 
 function isSameLogin(a: Credentials, b: Credentials): boolean {
-  return a.password === b.password && a.user === b.user;
+  return a.password === b.password && a.user === b.user && a.host === b.host && a.port === b.port;
 }

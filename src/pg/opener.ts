@@ -116,6 +116,11 @@ export class Opener {
     return this.#made.get(session);
   }
 
+  /** Whether a session goes to a place that only stood in for another, which may answer by now. */
+  isStandIn(session: Session): boolean {
+    return this.#ways.isDueBefore(this.#made.get(session)?.index ?? 0);
+  }
+
   /**
    * Connects; while nothing but patience is missing, again and again within the budget. Nothing has been sent that could
    * run twice.
@@ -127,7 +132,6 @@ export class Opener {
     const began = performance.now();
     let delay = firstDelayMillis;
     for (let count = 1; ; count += 1) {
-      context.phase('connect');
       const result = await this.#try(opening);
       if (!('error' in result)) return result;
       const { error } = result;
@@ -154,10 +158,12 @@ export class Opener {
     let endpoint: Endpoint | undefined;
     let choice: Choice | undefined;
     try {
+      if (source?.locates) context.phase('credentials');
       const located = source?.locates ? await login?.for(targetOf(endpoints(undefined)[0])) : undefined;
       const places = endpoints(located);
       choice = this.#ways.choose(places.length, opening.silent);
       endpoint = places[choice.index] ?? places[0];
+      context.phase('connect', undefined, nameOf(endpoint));
       // First: what may not go without TLS is not asked for where there is none.
       const config = endpoint.clientConfig(this.#guarded);
       const credentials = located ?? login?.for(targetOf(endpoint));
@@ -191,7 +197,11 @@ export class Opener {
       signal: last ? context.signal : AbortSignal.any([context.signal, silentAfter(patience)]),
       readOnly,
       route,
-      rules: { dropNames: !route.ownsSession, linter: linterFor?.(route) },
+      rules: {
+        dropNames: !route.ownsSession,
+        setLocal: route.name === 'rds-proxy',
+        linter: linterFor?.(route),
+      },
       onClient,
       onRefused: (names) => this.#tellOfParameters(endpoint, names),
     });
@@ -288,6 +298,10 @@ function silentAfter(millis: number): AbortSignal {
 /** Adds the password, which the driver asks for when the server does: until then it may still be on its way. */
 function withPassword(config: ClientConfig, credentials: Credentials | Promise<Credentials> | undefined): ClientConfig {
   return credentials ? { ...config, password: async () => (await credentials).password } : config;
+}
+
+function nameOf({ host, port }: Endpoint): string {
+  return host.startsWith('/') ? host : `${host}:${port}`;
 }
 
 function targetOf({ host, port, user, database }: Endpoint): CredentialTarget {

@@ -36,9 +36,9 @@ export function inTime(
       ...context,
       budgetMillis: millis,
       signal: AbortSignal.any([context.signal, controller.signal]),
-      phase: (name, error) => {
+      phase: (name, error, peer) => {
         phase = name;
-        context.phase(name, error);
+        context.phase(name, error, peer);
       },
     })
       .then((session) => {

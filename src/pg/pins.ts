@@ -61,8 +61,8 @@ const pins: Readonly<Record<PinKind, Pin>> = {
   ),
   'transaction-setting': undocumented(
     'transaction-setting',
-    'SET LOCAL and set_config(…, true) end with the transaction, but AWS does not except them from the SET commands that pin.',
-    'Where the value is the same for every session of a role, use ALTER ROLE … SET; otherwise watch DatabaseConnectionsCurrentlySessionPinned.',
+    'SET LOCAL and set_config(…, true) end with the transaction, but AWS’s user guide does not except them from the SET commands that pin; its agent toolkit says that SET LOCAL pins for the transaction only.',
+    'Use transaction({ settings }), which sends SET LOCAL behind RDS Proxy; where the value is the same for every session of a role, ALTER ROLE … SET. Watch DatabaseConnectionsCurrentlySessionPinned.',
   ),
   'transaction-mode': undocumented(
     'transaction-mode',

@@ -33,17 +33,6 @@ export const routes: Readonly<Record<RouteName, Route>> = {
 };
 
 /**
- * Endpoints of RDS Proxies are named `<name>.proxy-<id>.<region>.rds.amazonaws.com`, others of one `<name>.endpoint.proxy-…`;
- * in China they end in `.rds.<region>.amazonaws.com.cn`.
- */
-const rdsProxyHost = /\.proxy-[^.]+\.(?:[^.]+\.rds\.amazonaws\.com|rds\.[^.]+\.amazonaws\.com\.cn)\.?$/i;
-
-/** Tells the way to a host: the one that was asked for, else the one that its name shows. */
-export function routeTo(host: string, asked: RouteName | undefined): RouteName {
-  return asked ?? (rdsProxyHost.test(host) ? 'rds-proxy' : 'direct');
-}
-
-/**
  * Tells which parameters of a startup packet the way does not let through.
  *
  * @returns their names, as they were given

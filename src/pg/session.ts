@@ -43,6 +43,8 @@ interface SyncPing {
 export interface StatementRules {
   /** Sends named statements without their name: the backend behind a pooler changes. */
   readonly dropNames: boolean;
+  /** Makes settings by SET LOCAL instead of binding them to a function, which would pin. @default false */
+  readonly setLocal?: boolean;
   readonly linter?: PinLinter | undefined;
 }
 
@@ -139,9 +141,15 @@ export class Session {
     while (!this.quiet && this.usable) await this.#nextReady();
   }
 
+  /** Whether the settings of a transaction are bound, or written into the text of a statement. */
+  get binds(): boolean {
+    return this.#rules.setLocal !== true;
+  }
+
   /** Begins a transaction, in one round trip: `settings` are made in it before anything else is. */
-  async begin(begin: string, settings: BatchedStatement | undefined): Promise<void> {
+  async begin(begin: string, settings: BatchedStatement | readonly string[] | undefined): Promise<void> {
     if (settings === undefined) return void (await this.sendOwn([begin]));
+    if (!('text' in settings)) return this.#beginInText([begin, ...settings]);
     // Asked for by the user, so that they count; they are no reason to refuse.
     this.#rules.linter?.check(settings.text);
     const { connection, pipeline } = this.#internals;
@@ -160,6 +168,12 @@ export class Session {
       if (error instanceof Error) Error.captureStackTrace(error);
       throw error;
     }
+  }
+
+  async #beginInText(texts: readonly string[]): Promise<void> {
+    // A pipelining client takes one statement at a time.
+    const queries = this.#internals.pipeline ? texts : [texts.join('; ')];
+    for (const query of queries) await this.sendOwn([query]);
   }
 
   #nextReady(): Promise<void> {

@@ -77,9 +77,16 @@ export function refusesParameters(error: unknown): boolean {
 /** Whether the connection itself is gone, as opposed to a statement that failed on a sound one. */
 export function isLostConnection(error: unknown): boolean {
   const code = codeOf(error);
-  if (isSqlState(code)) return code.startsWith('57P') || code.startsWith('08');
+  // After an ERROR, unlike after a FATAL, the session goes on: RDS Proxy had no backend for a statement in time (08000), or
+  // the server lost another server that it had asked (postgres_fdw, 08006).
+  if (isSqlState(code)) return !isPlainError(error) && (code.startsWith('57P') || code.startsWith('08'));
   if (code !== undefined) return networkCodes.has(code);
   return error instanceof Error && lostConnection.test(error.message);
+}
+
+/** Whether the server said no more than ERROR. It may say so in another language: then this is not known. */
+function isPlainError(error: unknown): boolean {
+  return (error as { severity?: unknown }).severity === 'ERROR';
 }
 
 /** Whether pg gave up waiting for an answer on its own (`query_timeout`): the client's protocol state is unknown then. */

@@ -1,5 +1,6 @@
-// Settings for one transaction: what may be asked for, and the statement that makes them. Pure.
+// Settings for one transaction: what may be asked for, and the statements that make them. Pure.
 
+import pg from 'pg';
 import { PoolError } from '../pool/index.ts';
 import type { BatchedStatement } from './batch.ts';
 
@@ -29,6 +30,26 @@ export function settingsStatement(settings: TransactionSettings | undefined): Ba
     return `pg_catalog.set_config($${2 * at + 1}, $${2 * at + 2}, true)`;
   });
   return { text: `SELECT ${calls.join(', ')}`, values };
+}
+
+/** Settings that are lists: SET takes a list in one string for a single name (PostgreSQL, GUC_LIST_QUOTE). */
+const lists = /^(?:search_path|temp_tablespaces|(?:local|session|shared)_preload_libraries)$/i;
+
+/**
+ * Returns the same as statements without anything bound, for a way on which binding costs more than it saves: RDS Proxy
+ * pins a session for set_config(), whatever its third argument, and for SET LOCAL not beyond the transaction.
+ *
+ * @throws PoolError `ERR_POOL_INVALID_OPTION`, with the name of the setting and never its value
+ */
+export function settingsTexts(settings: TransactionSettings | undefined): string[] {
+  const { values = [] } = settingsStatement(settings) ?? {};
+  return Array.from({ length: values.length / 2 }, (_, at) => {
+    const [name = '', value = ''] = values.slice(2 * at);
+    const literal = pg.escapeLiteral(value);
+    if (lists.test(name)) return `SELECT pg_catalog.set_config('${name}', ${literal}, true)`;
+    // Each part quoted, since it may be a word of SQL's own; capitals make no difference to a setting.
+    return `SET LOCAL ${name.split('.').map(pg.escapeIdentifier).join('.')} = ${literal}`;
+  });
 }
 
 /** A Map, an array or an instance of a class would be read as having no settings, and the transaction run without. */

@@ -6,7 +6,7 @@ import { refuse } from './query-args.ts';
 import { refusalOf, type Session } from './session.ts';
 import { codeOf, isLostConnection } from './sqlstate.ts';
 import { isNeverSent, isSerializationFailure } from './statement-error.ts';
-import { settingsStatement, type TransactionSettings } from './transaction-settings.ts';
+import { settingsStatement, settingsTexts, type TransactionSettings } from './transaction-settings.ts';
 
 /** How a transaction begins. PostgreSQL documentation, SET TRANSACTION. */
 export interface TransactionOptions {
@@ -130,7 +130,7 @@ export class Transaction {
   /** @internal @throws PoolError `ERR_POOL_INVALID_OPTION`, and nothing is sent; `ERR_POOL_RECLAIMED` */
   async begin(options: TransactionOptions): Promise<void> {
     const begin = beginStatement(options);
-    const settings = settingsStatement(options.settings);
+    const settings = this.#session.binds ? settingsStatement(options.settings) : settingsTexts(options.settings);
     const refusal = this.#lost();
     if (refusal !== undefined) throw refusal;
     try {

@@ -55,6 +55,11 @@ export class Ways {
     return this.#choice(count - 1, true);
   }
 
+  /** Tells whether a place that is wanted more than this one answers by now, or is due to be asked. */
+  isDueBefore(index: number): boolean {
+    return this.#breakers.slice(0, index).some((one) => one.until === undefined || (!one.probing && this.#isOver(one)));
+  }
+
   /** A clock that was set back says nothing about the time that has passed: better ask once too often. */
   #isOver({ since, until = 0 }: Breaker): boolean {
     const now = this.#now();

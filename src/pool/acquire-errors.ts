@@ -117,7 +117,9 @@ function situation(facts: AcquireFacts, timeline: readonly TimelineEntry[]): str
 
 function whereabouts(timeline: readonly TimelineEntry[]): string {
   const phase = phaseOf(timeline);
-  return phase === 'queued' ? '' : `, at "${phase}"`;
+  const peer = timeline.findLast((entry) => entry.peer !== undefined)?.peer;
+  const where = peer === undefined ? '' : ` of ${peer}`;
+  return phase === 'queued' ? '' : `, at "${phase}"${where}`;
 }
 
 function phaseOf(timeline: readonly TimelineEntry[]): string {
@@ -135,9 +137,9 @@ function sentence(cause: unknown): string {
 function timelineOf({ waiter, slots, failed }: AcquireFacts): TimelineEntry[] {
   const entries: TimelineEntry[] = [{ phase: 'queued', atMillis: 0 }];
   if (waiter === undefined) return entries;
-  for (const { phase, at, error } of (failed ?? furthest(slots))?.phases ?? []) {
+  for (const { phase, at, error, peer } of (failed ?? furthest(slots))?.phases ?? []) {
     const atMillis = Math.round(elapsedMillis(waiter.since, at));
-    entries.push(error === undefined ? { phase, atMillis } : { phase, atMillis, error });
+    entries.push({ phase, atMillis, ...(error !== undefined && { error }), ...(peer !== undefined && { peer }) });
   }
   return entries;
 }

@@ -34,6 +34,8 @@ export interface TimelineEntry {
   readonly atMillis: number;
   /** An attempt that failed in this phase and was repeated. */
   readonly error?: unknown;
+  /** Where it was on its way to, from this phase on. */
+  readonly peer?: string;
 }
 
 /** An acquire that ended without a resource: how far it came, and what the pool looked like. */

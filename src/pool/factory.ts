@@ -9,8 +9,10 @@ export interface CreateContext {
   /**
    * Notes how far the creation has come (`dns`, `tcp`, `tls`, `auth`, …), for the timeline that an acquire error
    * carries. An error given with it is an attempt that failed and is being repeated.
+   *
+   * @param peer - where it is on its way to, as a message names it; holds for the phases that follow
    */
-  phase(name: string, error?: unknown): void;
+  phase(name: string, error?: unknown, peer?: string): void;
   /**
    * Tells how long a round trip to the peer takes, in milliseconds, where making the resource has shown it. The first
    * proof of life then need not wait for as long as it may.

@@ -25,7 +25,12 @@ export class Slot<T> implements SlotFacts {
   broken = false;
   fault: unknown;
   /** How far the step that it waits for has come. */
-  phases: { readonly phase: string; readonly at: Instant; readonly error?: unknown }[] = [];
+  phases: {
+    readonly phase: string;
+    readonly at: Instant;
+    readonly error?: unknown;
+    readonly peer?: string | undefined;
+  }[] = [];
 
   constructor(id: number, now: Instant, epoch: number) {
     this.id = id;

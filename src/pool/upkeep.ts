@@ -68,7 +68,7 @@ export class Upkeep<T> {
       this.#factory.create({
         signal,
         budgetMillis,
-        phase: (phase, error) => notePhase(slot, phase, clock.now(), error),
+        phase: (phase, error, peer) => notePhase(slot, { phase, at: clock.now(), error, peer }),
         roundTrip: (millis) => {
           // Less would make a budget that no answer meets.
           if (millis >= 0 && this.roundTrip === undefined) this.#learnRoundTrip(millis);
@@ -276,9 +276,9 @@ export class Upkeep<T> {
   }
 }
 
-function notePhase(slot: Slot<unknown>, phase: string, at: Instant, error: unknown): void {
+function notePhase(slot: Slot<unknown>, noted: Slot<unknown>['phases'][number]): void {
   // What a factory says of a creation that has ended is not kept: it would pile up, or pass for the next step's.
-  if (slot.state === 'creating') slot.phases.push({ phase, at, ...(error === undefined ? undefined : { error }) });
+  if (slot.state === 'creating') slot.phases.push(noted);
 }
 
 /** Makes its signal only for a reset that asks for it: a reset is on the path of every release. */

@@ -2,7 +2,7 @@
 
 import { Socket } from 'node:net';
 import pg from 'pg';
-import { AcquireError, type CreatePoolOptions } from 'thawpool';
+import { AcquireError, type CreatePoolOptions, type PgPool } from 'thawpool';
 import { FakeClock } from 'thawpool/testing';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
@@ -40,6 +40,17 @@ function failing(code: string, message: string): () => Socket {
     };
     return socket;
   };
+}
+
+/**
+ * What a query fails with that was tried more than once. A machine that stands still for as long as the budget lasts leaves
+ * no time for a second try: then it is asked again.
+ */
+async function failureAfterRetries(pool: PgPool): Promise<Error & { code?: string }> {
+  for (let left = 20; ; left -= 1) {
+    const error = await failure(pool.query('select 1'));
+    if (left === 0 || / Tried \d+ times /.test(error.message)) return error;
+  }
 }
 
 describe('while nothing but patience is missing', () => {
@@ -88,7 +99,7 @@ describe('while nothing but patience is missing', () => {
     try {
       const { host, port } = new URL(database.connectionString);
       const { pool } = makePool({ acquireTimeoutMillis: 150 });
-      const error = await failure(pool.query('select 1'));
+      const error = await failureAfterRetries(pool);
       expect(error).toBeInstanceOf(AcquireError);
       expect(error.code).toBe('ERR_POOL_CONNECT_UNAVAILABLE');
       expect(error.message).toMatch(
@@ -134,7 +145,7 @@ describe('while nothing but patience is missing', () => {
     const error = await waiting;
     expect(error.code).toBe('ERR_POOL_ACQUIRE_TIMEOUT');
     expect(error.message).toMatch(
-      /^Timed out after 10 ms waiting for a connection \(max 1, leased 0, creating 1, waiting 0\): a new connection was still being made, at "\w+"\. Check that the peer can be reached and answers, or raise the acquire timeout\. See ERR_POOL_ACQUIRE_TIMEOUT\.$/,
+      /^Timed out after 10 ms waiting for a connection \(max 1, leased 0, creating 1, waiting 0\): a new connection was still being made, at "\w+" of [\w.]+:\d+\. Check that the peer can be reached and answers, or raise the acquire timeout\. See ERR_POOL_ACQUIRE_TIMEOUT\.$/,
     );
     proxy().letGo();
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
@@ -188,7 +199,7 @@ describe('what cannot succeed by waiting', () => {
       connectionString: 'postgres://app@db.invalid/app',
       stream: failing('ENOTFOUND', 'getaddrinfo ENOTFOUND db.invalid'),
     });
-    const error = await failure(pool.query('select 1'));
+    const error = await failureAfterRetries(pool);
     expect(error.code).toBe('ERR_POOL_CONNECT_DNS');
     expect(error.message).toMatch(
       /^Could not make a connection: The host name "db\.invalid" was not found \(ENOTFOUND\)\. Check PGHOST or DATABASE_URL, and that the function's network can resolve it\. Tried \d+ times in \d+\.\d s\. See ERR_POOL_CONNECT_DNS\.$/,
@@ -201,7 +212,7 @@ describe('what cannot succeed by waiting', () => {
       connectionString: through(port, database.connectionString),
       acquireTimeoutMillis: 150,
     });
-    const error = await failure(pool.query('select 1'));
+    const error = await failureAfterRetries(pool);
     expect(error.code).toBe('ERR_POOL_CONNECT_REFUSED');
     expect(error.message).toMatch(
       new RegExp(

@@ -2,7 +2,7 @@
 // and its reader.
 
 import { type CreatePoolOptions, type PoolEvent, withPool } from 'thawpool';
-import { simulateFreeze } from 'thawpool/testing';
+import { FakeClock, simulateFreeze } from 'thawpool/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { type Certificates, makeCertificates, whyNoCertificates } from '../support/certificates.ts';
 import { type RdsProxy, type RdsProxyOptions, startRdsProxy } from '../support/rds-proxy/rds-proxy.ts';
@@ -108,10 +108,14 @@ describe.skipIf(reason)(`by way of an RDS Proxy${reason ? ` (${reason})` : ''}`,
 
   it('closes what still runs at the deadline, since there is no cancel', async () => {
     const proxy = await startProxy();
-    const { pool } = makePool({ env: by(proxy, { AWS_LAMBDA_RUNTIME_API: 'here' }), deadlineReserveMillis: 200 });
+    const clock = new FakeClock();
+    const env = by(proxy, { AWS_LAMBDA_RUNTIME_API: 'here' });
+    const { pool } = makePool({ env, clock, deadlineReserveMillis: 10_000 });
     const handler = withPool((_event: object, { db }) => db.query('select pg_sleep(3)'), { pool });
-    const context = makeContext({ getRemainingTimeInMillis: () => 600 });
-    expect(await failure(handler({}, context))).toMatchObject({ code: 'ERR_POOL_DEADLINE' });
+    const refused = failure(handler({}, makeContext({ getRemainingTimeInMillis: () => 30_000 })));
+    await proxy.until(() => proxy.stats().borrows === 1);
+    await clock.advance(20_000);
+    expect(await refused).toMatchObject({ code: 'ERR_POOL_DEADLINE' });
     expect(proxy.stats().cancelRequests).toBe(0);
     expect(pool.stats()).toMatchObject({ total: 0, destroyed: { invalid: 1 } });
   });

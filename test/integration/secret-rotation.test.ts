@@ -175,8 +175,10 @@ describe('no query fails under load', () => {
     // The next turn takes the first user's password away.
     secret.createSecret(fields(3));
     await secret.setSecret(setPassword);
-    await work.goOn();
-    expect(await work.goOn()).toEqual([clone]);
+    // A session that was opened before may still be in somebody's hands: each is replaced as it comes back.
+    let users = await work.goOn();
+    while (users.includes(role) && work.failures.length === 0) users = await work.goOn();
+    expect(users).toEqual([clone]);
     secret.finishSecret();
     await work.goOn();
     await work.stop();

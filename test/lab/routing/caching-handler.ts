@@ -1,7 +1,8 @@
 /** IAM as it goes wrong: the token is kept for an hour, four times as long as it is good. A connection for each invocation. */
-// oxlint-disable-next-line no-restricted-imports -- this handler has nothing lazy about it
-import { Signer } from '@aws-sdk/rds-signer';
+
 import { readFileSync } from 'node:fs';
+// oxlint-disable-next-line no-restricted-imports -- loaded at once, as in functions that have it from the runtime
+import { Signer } from '@aws-sdk/rds-signer';
 import pg from 'pg';
 
 const { THAWPOOL_PROXY_HOST: proxy = '', AWS_REGION, PGUSER: user = '', PGSSLROOTCERT: caFile = '' } = process.env;

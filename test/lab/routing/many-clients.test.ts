@@ -1,5 +1,6 @@
 // Two hundred client connections share ten backends, behind RDS Proxy and behind PgBouncer, at a server that has no more.
 
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,6 +15,7 @@ const functions = 200;
 const backends = 10;
 const ROUNDS = 4;
 const freezeMillis = 60;
+const LOOK_MILLIS = 50;
 /** Ten for the pooler, three that PostgreSQL keeps for superusers, and three to spare. */
 const maxConnections = 16;
 
@@ -23,6 +25,14 @@ interface Visits {
   /** Is called again and again while they are invoked. */
   readonly look?: () => Promise<void>;
   readonly rounds?: number;
+}
+
+async function again(look: () => Promise<void>, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    await look();
+    // Looking costs a login: not so often that it is in the way.
+    await wait(LOOK_MILLIS);
+  }
 }
 
 const noCertificates = whyNoCertificates();
@@ -49,12 +59,10 @@ describe.skipIf(noCertificates)(`two hundred pools${noCertificates ? ` (${noCert
     const results: ManyResult[] = [];
     for (let round = 1; round <= rounds; round += 1) {
       const invoked = story.invoke(lab, `round ${round}`, { functions, round }, 20_000);
-      let over = false;
-      const watched = (async () => {
-        while (look !== undefined && !over) await look();
-      })();
+      const over = new AbortController();
+      const watched = look && again(look, over.signal);
       const { payload } = await invoked;
-      over = true;
+      over.abort();
       await watched;
       story.note(`round ${round}: ${JSON.stringify(payload)}`);
       results.push(payload as ManyResult);

@@ -33,7 +33,9 @@ function functionOf(name: number): OneFunction {
         await tx.query('insert into visits (function, round) values ($1, $2)', [name, round]);
         await tx.query('select pg_sleep(0.002)');
       });
-      const { rows } = await db.query<{ n: number }>('select count(*)::int as n from visits where function = $1', [name]);
+      const { rows } = await db.query<{ n: number }>('select count(*)::int as n from visits where function = $1', [
+        name,
+      ]);
       return rows[0]?.n ?? 0;
     },
     { name: `function-${name}` },

@@ -9,9 +9,9 @@ import { whyNoCertificates } from '../../support/certificates.ts';
 import { startPgBouncer, whyNoPgBouncer } from '../../support/pgbouncer.ts';
 import type { TestPostgres } from '../../support/postgres.ts';
 import { bundleHandler } from '../bundle.ts';
-import { getEvent, createEvent, eventOf } from '../demo/events.ts';
+import { createEvent, eventOf, getEvent } from '../demo/events.ts';
 import { type Lab, openLab } from '../lab.ts';
-import { killSessions } from '../scenarios/scenario.ts';
+import { killSessions, STEADY_TRAFFIC } from '../scenarios/scenario.ts';
 import { bytesOf, Stage, Story } from './stage.ts';
 
 const file = fileURLToPath(new URL('../demo/thawpool-handler.ts', import.meta.url));
@@ -21,7 +21,9 @@ const freezeMillis = 60;
 /** What the sandboxes run, in one word. */
 async function fingerprint(): Promise<string> {
   const { taskRoot } = await bundleHandler(file);
-  return createHash('sha256').update(await bytesOf(join(taskRoot, 'index.mjs'))).digest('hex');
+  return createHash('sha256')
+    .update(await bytesOf(join(taskRoot, 'index.mjs')))
+    .digest('hex');
 }
 
 const noCertificates = whyNoCertificates();
@@ -41,9 +43,10 @@ describe.skipIf(noCertificates)(`the order service${noCertificates ? ` (${noCert
 
   /** All that the service does, with freezes in between, in one of which its connections are ended. */
   async function live(story: Story, label: string, env: Record<string, string>, harm: (lab: Lab) => unknown) {
-    await using lab = await openLab({ subject, postgres, libpqVariables: true, env });
+    await using lab = await openLab({ subject, postgres, libpqVariables: true, env: { ...STEADY_TRAFFIC, ...env } });
     for (const id of known) await story.invoke(lab, `${label}: get an earlier order`, getEvent(id));
     const { payload } = await story.invoke(lab, `${label}: create`, createEvent());
+    if (story.failures.length > 0) throw new Error(story.told(lab));
     known.push(idOf(payload));
     await lab.freezeFor(freezeMillis);
     await story.invoke(lab, `${label}: get`, getEvent(known.at(-1) ?? ''));
@@ -61,7 +64,9 @@ describe.skipIf(noCertificates)(`the order service${noCertificates ? ` (${noCert
     const story = new Story();
     const code = await fingerprint();
     const before = await live(story, 'direct', {}, killSessions);
-    const away = await live(story, 'RDS Proxy', { ...stage.throughProxy(proxy), PGPASSWORD: '' }, () => proxy.killClients());
+    const away = await live(story, 'RDS Proxy', { ...stage.throughProxy(proxy), PGPASSWORD: '' }, () =>
+      proxy.killClients(),
+    );
     const logins = proxy.stats().logins;
     const back = await live(story, 'direct again', {}, killSessions);
 

@@ -115,7 +115,7 @@ export class Story {
   readonly payloads: unknown[] = [];
 
   /** Invokes the lab's handler once and writes down what became of it. */
-  async invoke(lab: Lab, label: string, event: unknown, timeoutMillis = 5000): Promise<InvocationResult> {
+  async invoke(lab: Lab, label: string, event: unknown, timeoutMillis = 15_000): Promise<InvocationResult> {
     const result = await lab.invoke(event, { timeoutMillis });
     const failure = failureOf(result);
     this.note(`${label}: ${failure ?? 'answered'} in ${result.durationMillis.toFixed(0)} ms`);

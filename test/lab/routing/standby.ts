@@ -3,8 +3,8 @@
  * copied while the server is stopped.
  */
 import { execFileSync } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
 import { mkdtempSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -58,7 +58,7 @@ export async function startStandby(primary: TestPostgres): Promise<Standby> {
   const port = await freePort();
   await cluster.start(port);
   const caughtUp = async (): Promise<void> => {
-    const all = await one(primary, 'select pg_current_wal_flush_lsn()');
+    const all = await one(primary, 'select pg_current_wal_insert_lsn()');
     const sql = `select coalesce(bool_or(replay_lsn >= '${all}'), false) from pg_stat_replication`;
     while ((await one(primary, sql)) !== 'true') await wait(POLL_MILLIS);
   };

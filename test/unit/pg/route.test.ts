@@ -1,30 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { refusedParameters, routes, routeTo } from '../../../src/pg/route.ts';
-
-describe('the way to a host', () => {
-  it.each([
-    ['orders.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'rds-proxy'],
-    ['reads.endpoint.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'rds-proxy'],
-    ['orders.proxy-abcdefghijkl.rds.cn-north-1.amazonaws.com.cn', 'rds-proxy'],
-    ['orders.abcdefghijkl.rds.cn-north-1.amazonaws.com.cn', 'direct'],
-    ['ORDERS.PROXY-ABCDEFGHIJKL.EU-WEST-1.RDS.AMAZONAWS.COM', 'rds-proxy'],
-    ['orders.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com.', 'rds-proxy'],
-    ['orders.cluster-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'direct'],
-    ['my-proxy-1.abcdefghijkl.eu-west-1.rds.amazonaws.com', 'direct'],
-    ['orders.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com.evil.example', 'direct'],
-    ['proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'direct'],
-    ['orders.proxy-a.b.eu-west-1.rds.amazonaws.com', 'direct'],
-    ['localhost', 'direct'],
-  ] as const)('%s is %s', (host, route) => {
-    expect(routeTo(host, undefined)).toBe(route);
-  });
-
-  it('is the one that was asked for, whatever the host is called', () => {
-    expect(routeTo('orders.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com', 'direct')).toBe('direct');
-    expect(routeTo('localhost', 'rds-proxy')).toBe('rds-proxy');
-    expect(routeTo('localhost', 'pgbouncer')).toBe('pgbouncer');
-  });
-});
+import { refusedParameters, routes } from '../../../src/pg/route.ts';
 
 describe('a startup packet', () => {
   const asked = [

@@ -9,6 +9,7 @@ import {
 } from '../../../src/pg/sqlstate.ts';
 
 const coded = (code: unknown, message = 'x'): Error => Object.assign(new Error(message), { code });
+const severe = (severity: string, code: string): Error => Object.assign(coded(code), { severity });
 
 type Row = [name: string, error: unknown, connect: ReturnType<typeof judgeConnectError>, lost: boolean];
 
@@ -37,6 +38,10 @@ const rows: Row[] = [
   ['EPIPE, which has five letters', coded('EPIPE'), 'retry', true],
   ['ETIMEDOUT', coded('ETIMEDOUT'), 'retry', true],
   ['EHOSTUNREACH', coded('EHOSTUNREACH'), 'retry', true],
+  ['a statement that a pooler had no backend for', severe('ERROR', '08000'), 'retry', false],
+  ['another server that was lost', severe('ERROR', '08006'), 'retry', false],
+  ['an end that was announced', severe('FATAL', '08006'), 'retry', true],
+  ['an end in another language', severe('SCHWERWIEGEND', '57P01'), 'retry', true],
   ['ENETUNREACH', coded('ENETUNREACH'), 'retry', true],
   ['EHOSTDOWN', coded('EHOSTDOWN'), 'retry', true],
   ['EAI_AGAIN', coded('EAI_AGAIN'), 'retry', true],

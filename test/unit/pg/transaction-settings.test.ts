@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import { settingsStatement, type TransactionSettings } from '../../../src/pg/transaction-settings.ts';
+import { settingsStatement, settingsTexts, type TransactionSettings } from '../../../src/pg/transaction-settings.ts';
 
 /** What is thrown for them. */
 const refusal = (settings: unknown): unknown => {
@@ -88,5 +88,25 @@ describe('the settings of a transaction', () => {
     ['of another realm', runInNewContext('({ a: 1 })')],
   ])('may be an object %s', (_, settings) => {
     expect(settingsStatement(settings as TransactionSettings)?.values).toEqual(['a', '1']);
+  });
+});
+
+describe('as text, for RDS Proxy', () => {
+  test.each<[TransactionSettings | undefined, string[]]>([
+    [undefined, []],
+    [{}, []],
+    [{ 'app.tenant': 'a' }, [`SET LOCAL "app"."tenant" = 'a'`]],
+    [{ 'app.user': "O'Hara\\" }, [`SET LOCAL "app"."user" =  E'O''Hara\\\\'`]],
+    [
+      { work_mem: '8MB', 'a.b': 7, 'a.c': true },
+      [`SET LOCAL "work_mem" = '8MB'`, `SET LOCAL "a"."b" = '7'`, `SET LOCAL "a"."c" = 'true'`],
+    ],
+    [{ search_path: 'a, b' }, [`SELECT pg_catalog.set_config('search_path', 'a, b', true)`]],
+  ])('%o is %o', (settings, texts) => {
+    expect(settingsTexts(settings)).toEqual(texts);
+  });
+
+  test('refuses what it refuses otherwise', () => {
+    expect(() => settingsTexts({ 'a; drop table x': 1 })).toThrow('settings has a name');
   });
 });

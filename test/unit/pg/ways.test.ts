@@ -154,3 +154,18 @@ it('goes through three places in their order', () => {
   expect(ways.choose(3, none).index).toBe(0);
   expect(ways.choose(3, new Set([0])).index).toBe(1);
 });
+
+it('tells that a place is due which is wanted more, one at a time', () => {
+  const { ways, choose, clock } = twoPlaces();
+  expect(ways.isDueBefore(1)).toBe(false);
+  choose().silent();
+  expect([ways.isDueBefore(0), ways.isDueBefore(1)]).toEqual([false, false]);
+  clock.now += 4999;
+  expect(ways.isDueBefore(1)).toBe(false);
+  clock.now += 1;
+  expect([ways.isDueBefore(0), ways.isDueBefore(1)]).toEqual([false, true]);
+  const probe = choose();
+  expect(ways.isDueBefore(1)).toBe(false);
+  probe.answered();
+  expect(ways.isDueBefore(1)).toBe(true);
+});

@@ -111,6 +111,24 @@ describe('a timeout says', () => {
     expect(error.cause).toBe(refused);
   });
 
+  test('where it was on its way to last', async () => {
+    const all = connections();
+    all.factory.hold('create');
+    const waiting = watch(all.pool.acquire());
+    const context = all.factory.contexts.get(1);
+    context?.phase('connect', undefined, 'proxy:5432');
+    context?.phase('connect', undefined, 'db:5432');
+    context?.phase('tcp');
+    await all.advance(300);
+    const error = waiting.error as AcquireError;
+    expect(error.message).toContain('still being made, at "tcp" of db:5432. Check that');
+    expect(error.timeline.slice(1)).toEqual([
+      { phase: 'connect', atMillis: 0, peer: 'proxy:5432' },
+      { phase: 'connect', atMillis: 0, peer: 'db:5432' },
+      { phase: 'tcp', atMillis: 0 },
+    ]);
+  });
+
   test('no phase where the factory tells none', async () => {
     const all = connections();
     all.factory.hold('create');
