@@ -7,7 +7,7 @@ import { BlockList, isIP } from 'node:net';
 import tls, { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
 import { isRdsProxyHost } from './rds-proxy-host.ts';
 
-export { explainTlsError, type HandshakeFacts } from './tls-errors.ts';
+export { explainTlsError } from './tls-errors.ts';
 
 /** Names how far a server must prove who it is, in libpq's words; `no-verify` is node-postgres's own. */
 export type SslMode = 'disable' | 'no-verify' | 'require' | 'verify-ca' | 'verify-full';

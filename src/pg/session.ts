@@ -7,7 +7,7 @@ import { type BatchedStatement, batchOf } from './batch.ts';
 import { sendCancel } from './cancel.ts';
 import type { PinLinter } from './pin-linter.ts';
 import { refuse, textOf, withoutName } from './query-args.ts';
-import { followed } from './running-work.ts';
+import { followed, hushRejections } from './running-work.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
 
@@ -226,6 +226,8 @@ export class Session {
    */
   async close(graceful: boolean): Promise<void> {
     this.closing = true;
+    // Nobody may have needed it: what a listener of `connect` has just sent, and does not wait for, must end no process.
+    hushRejections(this);
     const stream = this.#internals.connection?.stream;
     if (stream === undefined) return this.client.end();
     if (stream.destroyed) return;
@@ -287,7 +289,8 @@ export class Session {
   /** The same for a statement of the pool's own, on behalf of whoever holds the lease. */
   sendOwn(args: readonly unknown[]): unknown {
     const result = this.#sendWatched(args);
-    return result instanceof Promise ? followed(this.lease?.owner, result) : result;
+    // What a listener of `connect` sends belongs to the session itself.
+    return result instanceof Promise ? followed(this.lease ? this.lease.owner : this, result) : result;
   }
 
   #sendWatched(args: readonly unknown[]): unknown {

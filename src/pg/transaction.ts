@@ -136,8 +136,9 @@ export class Transaction {
     try {
       await this.#session.begin(begin, settings);
     } catch (error) {
-      // Of the two, BEGIN may have succeeded.
-      if (settings !== undefined) await this.undo('ROLLBACK');
+      // Of the two, BEGIN may have succeeded. Where it has not, a pooler with no backend to spare would have ROLLBACK wait for one.
+      if (settings !== undefined) await this.#session.ready().catch(() => {});
+      if (settings !== undefined && this.#session.transactionStatus !== 'I') await this.undo('ROLLBACK');
       throw error;
     }
   }

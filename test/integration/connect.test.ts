@@ -366,6 +366,24 @@ describe('what a pg.Pool has', () => {
     expect(new Set(many.map(({ rows }) => JSON.stringify(rows)))).toEqual(new Set(['[{"search_path":"somewhere"}]']));
   });
 
+  it('ends no process for what a listener of connect sends on a connection that nobody needs', async () => {
+    const { pool } = makePool({ max: 1 });
+    const sent = deferred();
+    pool.on('connect', (client) => {
+      void client.query('select pg_sleep(60)');
+      sent.resolve();
+    });
+    const controller = new AbortController();
+    const waiting = failure(pool.acquire({ signal: controller.signal }));
+    controller.abort();
+    await waiting;
+    await sent.promise;
+    // Vitest fails a run in which a rejection is not handled.
+    await pool.end();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(pool.stats().total).toBe(0);
+  });
+
   it('lets a listener of acquire use the client', async () => {
     const { pool } = makePool();
     const answers: unknown[] = [];

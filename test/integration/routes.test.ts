@@ -70,7 +70,7 @@ describe.skipIf(reason)(`by way of an RDS Proxy${reason ? ` (${reason})` : ''}`,
     await pool.transaction({ isolationLevel: 'serializable', settings: { 'app.tenant': 7 } }, async (tx) => {
       await tx.transaction((inner) => inner.query('select 1'));
     });
-    await simulateFreeze(pool, { forMillis: 60_000, sockets: 'alive' });
+    simulateFreeze(pool, { forMillis: 60_000, sockets: 'alive' });
     await pool.query({ name: 'by name', text: 'select $1::int', values: [1] });
     const client = await pool.connect();
     await client.query('begin');
@@ -132,10 +132,10 @@ describe.skipIf(reason)(`by way of an RDS Proxy${reason ? ` (${reason})` : ''}`,
     const proxy = await startProxy();
     const { pool, events } = makePool({ env: by(proxy) });
     await pool.query('select 1');
-    await simulateFreeze(pool, { forMillis: 20_000, sockets: 'alive' });
+    simulateFreeze(pool, { forMillis: 20_000, sockets: 'alive' });
     await pool.query('select 1');
     expect(validations(events)).toBe(0);
-    await simulateFreeze(pool, { forMillis: 40_000, sockets: 'alive' });
+    simulateFreeze(pool, { forMillis: 40_000, sockets: 'alive' });
     await pool.query('select 1');
     expect(validations(events)).toBe(1);
     expect(proxy.stats().syncsAnswered).toBe(1);

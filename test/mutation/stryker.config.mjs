@@ -23,7 +23,7 @@ export default {
   mutate: [
     'src/pool/{clock,policy,waiters}.ts',
     'src/lambda/{deadline,freeze-gap}.ts',
-    'src/pg/{route,sqlstate,statement-error,ways}.ts',
+    'src/pg/{direct-tls,pgbouncer,route,sqlstate,statement-error,ways}.ts',
     linesOf('src/pg/transaction.ts', 'judgeTransactionError'),
   ],
   thresholds: { high: 100, low: 100, break: 100 },
@@ -31,7 +31,7 @@ export default {
   testRunner: 'vitest',
   vitest: { configFile: 'test/mutation/vitest.config.ts' },
   // What is copied. Not tsconfig.json: Stryker would rewrite it, with an interface that TypeScript 7 does not have.
-  ignorePatterns: ['**', '!src/**', '!test/{unit,support,mutation}/**', '!package.json'],
+  ignorePatterns: ['**', '!src/**', '!test/{unit,support,mutation}/**', '!docs/*.md', '!package.json'],
   disableTypeChecks: false,
   tempDirName: 'reports/mutation/copies',
   reporters: ['clear-text', 'html'],

@@ -25,6 +25,11 @@ describe.skipIf(noCertificates)(
       ],
       ['a transaction', (pool: ReturnType<typeof createPool>) => pool.transaction((tx) => tx.query('select 2 as two'))],
       [
+        'a transaction with settings',
+        (pool: ReturnType<typeof createPool>) =>
+          pool.transaction({ settings: { statement_timeout: '5s' } }, (tx) => tx.query('select 2 as two')),
+      ],
+      [
         'a read-only transaction',
         (pool: ReturnType<typeof createPool>) =>
           pool.transaction({ readOnly: true }, (tx) => tx.query('select 2 as two')),
