@@ -22,6 +22,8 @@ export interface ConnectTarget {
   readonly database: string | undefined;
   /** Where the credentials came from, where they were not simply given. */
   readonly credentials?: string | undefined;
+  /** It is not the server itself. */
+  readonly proxied?: boolean;
 }
 
 /** What it took. */
@@ -63,9 +65,11 @@ const noName = ({ target, code }: Facts): Explanation => [
   'ERR_POOL_CONNECT_DNS',
   `The host name "${target.host}" was not found (${code}). Check PGHOST or DATABASE_URL, and that the function's network can resolve it.`,
 ];
-const noAnswer = ({ at, code }: Facts): Explanation => [
+const noAnswer = ({ at, code, target: { proxied } }: Facts): Explanation => [
   'ERR_POOL_CONNECT_REFUSED',
-  `Nothing answers at ${at} (${code}). Check the host and PGPORT, that the server runs, and the security groups.`,
+  proxied
+    ? `Nothing answers at ${at} (${code}), which is taken for a proxy. Check THAWPOOL_PROXY_HOST or PGHOST, that the proxy is available, and the security groups; THAWPOOL_PROXY_FALLBACK=direct would go to the server meanwhile.`
+    : `Nothing answers at ${at} (${code}). Check the host and PGPORT, that the server runs, and the security groups.`,
 ];
 const noEntry = ({ at, target: { user, credentials }, message }: Facts): Explanation => [
   'ERR_POOL_CONNECT_AUTH',

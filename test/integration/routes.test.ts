@@ -170,7 +170,9 @@ describe.skipIf(reason)(`a proxy that does not answer${reason ? ` (${reason})` :
     const error = await failure(pool.query('select 1'));
     expect(error).toMatchObject({
       code: 'ERR_POOL_CONNECT_REFUSED',
-      message: expect.stringContaining(`Nothing answers at localhost:${proxy.port} (ECONNREFUSED)`),
+      message: expect.stringContaining(
+        `Nothing answers at localhost:${proxy.port} (ECONNREFUSED), which is taken for a proxy. Check THAWPOOL_PROXY_HOST or PGHOST`,
+      ),
     });
   });
 
