@@ -52,18 +52,15 @@ const db = getPool({ acquireTimeoutMillis: 2000 }); // max is 2, from the enviro
 function allowed(rule: Rule): string {
   if (rule.kind === 'integer') return `${rule.min} to ${rule.max}${rule.unit === 'ms' ? ' ms' : ''}`;
   if (rule.kind !== 'word') return rule.expects;
-  return Object.entries(rule.words)
-    .map(([word, status]) => (status === 'planned' ? `\`${word}\` (*not in this version*)` : `\`${word}\``))
-    .join(', ');
+  return rule.words.map((word) => `\`${word}\``).join(', ');
 }
 
 function row(variable: Variable): string {
-  const { option, name, rule, status } = variable;
+  const { option, name, rule } = variable;
   const doc = descriptions[name] ?? '';
-  const isValue = rule.kind === 'integer' || (rule.kind === 'word' && Object.hasOwn(rule.words, variable.default));
+  const isValue = rule.kind === 'integer' || (rule.kind === 'word' && rule.words.includes(String(variable.default)));
   const byDefault = isValue ? `\`${variable.default}\`` : variable.default;
-  const meaning = status === 'planned' ? `*Not in this version.* ${doc}` : doc;
-  return `| \`${option}\` | \`${name}\` | ${byDefault} | ${allowed(rule)} | ${meaning} |`;
+  return `| \`${option}\` | \`${name}\` | ${byDefault} | ${allowed(rule)} | ${doc} |`;
 }
 
 /** Renders the whole page. */

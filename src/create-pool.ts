@@ -74,7 +74,9 @@ export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeout
   readonly readerHost?: string;
   /** Hard limit of connections for reads, beside `max`. @default `max` */
   readonly readerMax?: number;
-  readonly metrics?: string;
+  /** Writes a line of metrics at the end of each invocation, in CloudWatch's embedded metric format. @default 'off' */
+  readonly metrics?: 'off' | 'emf';
+  /** The CloudWatch namespace of those metrics. @default 'thawpool' */
   readonly metricsNamespace?: string;
   /**
    * Accepts a server that cannot be written to, such as a standby. A pool without it refuses one and looks for the
@@ -115,6 +117,8 @@ export interface PoolParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly deadlineReserveMillis: number;
   readonly onWarning: (message: string) => void;
+  /** The metrics that are asked for. */
+  readonly metrics: { readonly namespace: string | undefined; readonly functionName: string | undefined } | undefined;
 }
 
 /** All that the writer's pool and the reader's have in common. */
@@ -137,7 +141,9 @@ export function createParts(options: CreatePoolOptions = {}): PoolParts {
   const reader = settings.readerHost === undefined ? undefined : makePool(plan, true);
   const pool = makePool(plan, false, reader);
   const { deadlineReserveMillis = defaultOf('deadlineReserveMillis') } = settings;
-  return { pool, clock, env, onWarning, deadlineReserveMillis };
+  const functionName = env['AWS_LAMBDA_FUNCTION_NAME'];
+  const metrics = settings.metrics === 'emf' ? { namespace: settings.metricsNamespace, functionName } : undefined;
+  return { pool, clock, env, onWarning, deadlineReserveMillis, metrics };
 }
 
 function makePool(plan: Plan, forReader: boolean, reader?: PgPool): PgPool {

@@ -55,6 +55,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   THAWPOOL_READER_MAX: 'Hard limit of open connections to the reader in one sandbox, beside `max` for the writer.',
   THAWPOOL_READ_ONLY: 'Whether a server that cannot be written to will do: a standby, or one that makes every transaction read-only. Off, because ' +
       'after a failover the writer’s name may still lead to the old writer: such a server is refused and the name resolved again.',
-  THAWPOOL_METRICS: 'Writes one line of CloudWatch’s embedded metric format per invocation. Off, because CloudWatch bills each metric.',
-  THAWPOOL_METRICS_NAMESPACE: 'The CloudWatch namespace of those metrics; CloudWatch takes 255 characters at most.',
+  THAWPOOL_METRICS: 'Writes one line of CloudWatch’s embedded metric format per invocation. Off, because CloudWatch bills each metric. See ' +
+      '[Metrics](metrics.md).',
+  THAWPOOL_METRICS_NAMESPACE: 'The CloudWatch namespace of those metrics.',
 };

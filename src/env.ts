@@ -4,9 +4,6 @@
  * not know what a connection is.
  */
 
-/** Says whether this version does what a variable, or one word of it, asks for. What is planned is refused. */
-export type Status = 'available' | 'planned';
-
 /** Names the part of the documentation that a variable belongs to. */
 export type Group = 'connect' | 'limits' | 'time' | 'proof' | 'routing' | 'telemetry';
 
@@ -51,7 +48,7 @@ export type OptionName = keyof EnvValues;
 /** States which values a variable takes. Limits are inclusive; `unit` is `ms` for a duration, else what is counted. */
 export type Rule =
   | { readonly kind: 'integer'; readonly min: number; readonly max: number; readonly unit: string }
-  | { readonly kind: 'word'; readonly words: Readonly<Record<string, Status>>; readonly advice?: string }
+  | { readonly kind: 'word'; readonly words: readonly string[]; readonly advice?: string }
   | { readonly kind: 'text'; readonly expects: string; readonly pattern?: RegExp }
   | { readonly kind: 'url'; readonly expects: string };
 
@@ -60,7 +57,6 @@ export interface Variable {
   readonly name: string;
   readonly option: OptionName;
   readonly group: Group;
-  readonly status: Status;
   readonly rule: Rule;
   readonly default: string | number;
   /** Its value never appears in an error; of a URL, everything but the password does. */
@@ -74,7 +70,7 @@ const DAY = 86_400_000;
 
 const whole = (min: number, max: number, unit: string): Rule => ({ kind: 'integer', min, max, unit });
 const text = (expects: string, pattern?: RegExp): Rule => ({ kind: 'text', expects, ...(pattern && { pattern }) });
-const words = (list: Readonly<Record<string, Status>>, advice?: string): Rule => ({
+const words = (list: readonly string[], advice?: string): Rule => ({
   kind: 'word',
   words: list,
   ...(advice !== undefined && { advice }),
@@ -84,63 +80,63 @@ const oneHost = text('one host name, IP address or socket directory', /^(?!.*:\/
 /** Lists every environment variable that thawpool reads, in the order of the documentation. */
 // biome-ignore format: a table reads best with one variable to a paragraph
 export const variables: readonly Variable[] = [
-  { name: 'DATABASE_URL', option: 'connectionString', group: 'connect', status: 'available', default: 'none', secret: true,
+  { name: 'DATABASE_URL', option: 'connectionString', group: 'connect', default: 'none', secret: true,
     rule: { kind: 'url', expects: 'a postgres:// or postgresql:// URL' } },
-  { name: 'PGHOST', option: 'host', group: 'connect', status: 'available', default: 'localhost', rule: oneHost },
-  { name: 'PGPORT', option: 'port', group: 'connect', status: 'available', default: 5432, rule: whole(1, 65_535, 'port') },
-  { name: 'PGDATABASE', option: 'database', group: 'connect', status: 'available', default: 'the user’s name', rule: text('a name') },
-  { name: 'PGUSER', option: 'user', group: 'connect', status: 'available', default: 'the system user', rule: text('a name') },
-  { name: 'PGPASSWORD', option: 'password', group: 'connect', status: 'available', default: 'none', secret: true, rule: text('a password') },
-  { name: 'PGAPPNAME', option: 'application_name', group: 'connect', status: 'available', default: 'none', rule: text('a name') },
-  { name: 'PGSSLMODE', option: 'sslMode', group: 'connect', status: 'available', default: '`verify-full`; none on loopback',
-    rule: words({ disable: 'available', require: 'available', 'no-verify': 'available', 'verify-ca': 'available', 'verify-full': 'available' },
+  { name: 'PGHOST', option: 'host', group: 'connect', default: 'localhost', rule: oneHost },
+  { name: 'PGPORT', option: 'port', group: 'connect', default: 5432, rule: whole(1, 65_535, 'port') },
+  { name: 'PGDATABASE', option: 'database', group: 'connect', default: 'the user’s name', rule: text('a name') },
+  { name: 'PGUSER', option: 'user', group: 'connect', default: 'the system user', rule: text('a name') },
+  { name: 'PGPASSWORD', option: 'password', group: 'connect', default: 'none', secret: true, rule: text('a password') },
+  { name: 'PGAPPNAME', option: 'application_name', group: 'connect', default: 'none', rule: text('a name') },
+  { name: 'PGSSLMODE', option: 'sslMode', group: 'connect', default: '`verify-full`; none on loopback',
+    rule: words(['disable', 'require', 'no-verify', 'verify-ca', 'verify-full'],
       'prefer and allow would go on without encryption when the server offers none; say require, verify-ca, verify-full or disable') },
-  { name: 'PGSSLROOTCERT', option: 'sslRootCert', group: 'connect', status: 'available', default: 'Lambda’s CA bundle and Node’s roots',
+  { name: 'PGSSLROOTCERT', option: 'sslRootCert', group: 'connect', default: 'Lambda’s CA bundle and Node’s roots',
     rule: text('the path of a PEM file, or the word system') },
-  { name: 'PGSSLNEGOTIATION', option: 'sslNegotiation', group: 'connect', status: 'available', default: 'postgres',
-    rule: words({ postgres: 'available', direct: 'available' }) },
-  { name: 'THAWPOOL_AUTH', option: 'auth', group: 'connect', status: 'available', default: 'password',
-    rule: words({ password: 'available', iam: 'available', secret: 'available' }) },
-  { name: 'THAWPOOL_SECRET_ARN', option: 'secretArn', group: 'connect', status: 'available', default: 'none', rule: text('the ARN of a secret') },
+  { name: 'PGSSLNEGOTIATION', option: 'sslNegotiation', group: 'connect', default: 'postgres',
+    rule: words(['postgres', 'direct']) },
+  { name: 'THAWPOOL_AUTH', option: 'auth', group: 'connect', default: 'password',
+    rule: words(['password', 'iam', 'secret']) },
+  { name: 'THAWPOOL_SECRET_ARN', option: 'secretArn', group: 'connect', default: 'none', rule: text('the ARN of a secret') },
 
-  { name: 'THAWPOOL_MAX', option: 'max', group: 'limits', status: 'available', default: 4, rule: whole(1, 10_000, 'connections') },
-  { name: 'THAWPOOL_MAX_IDLE', option: 'maxIdle', group: 'limits', status: 'available', default: 1, rule: whole(0, 10_000, 'connections') },
-  { name: 'THAWPOOL_MAX_PER_ENVIRONMENT', option: 'maxPerEnvironment', group: 'limits', status: 'available', default: 'no limit',
+  { name: 'THAWPOOL_MAX', option: 'max', group: 'limits', default: 4, rule: whole(1, 10_000, 'connections') },
+  { name: 'THAWPOOL_MAX_IDLE', option: 'maxIdle', group: 'limits', default: 1, rule: whole(0, 10_000, 'connections') },
+  { name: 'THAWPOOL_MAX_PER_ENVIRONMENT', option: 'maxPerEnvironment', group: 'limits', default: 'no limit',
     rule: whole(1, 10_000, 'connections') },
 
-  { name: 'THAWPOOL_ACQUIRE_TIMEOUT_MS', option: 'acquireTimeoutMillis', group: 'time', status: 'available', default: 5000,
+  { name: 'THAWPOOL_ACQUIRE_TIMEOUT_MS', option: 'acquireTimeoutMillis', group: 'time', default: 5000,
     rule: whole(1, INVOCATION, 'ms') },
-  { name: 'THAWPOOL_IDLE_TIMEOUT_MS', option: 'idleTimeoutMillis', group: 'time', status: 'available', default: 300_000,
+  { name: 'THAWPOOL_IDLE_TIMEOUT_MS', option: 'idleTimeoutMillis', group: 'time', default: 300_000,
     rule: whole(0, DAY, 'ms') },
-  { name: 'THAWPOOL_MAX_LIFETIME_MS', option: 'maxLifetimeMillis', group: 'time', status: 'available', default: 1_800_000,
+  { name: 'THAWPOOL_MAX_LIFETIME_MS', option: 'maxLifetimeMillis', group: 'time', default: 1_800_000,
     rule: whole(0, DAY, 'ms') },
-  { name: 'THAWPOOL_STATEMENT_TIMEOUT_MS', option: 'statementTimeoutMillis', group: 'time', status: 'available', default: 0,
+  { name: 'THAWPOOL_STATEMENT_TIMEOUT_MS', option: 'statementTimeoutMillis', group: 'time', default: 0,
     rule: whole(0, INVOCATION, 'ms') },
-  { name: 'THAWPOOL_DEADLINE_RESERVE_MS', option: 'deadlineReserveMillis', group: 'time', status: 'available', default: 250,
+  { name: 'THAWPOOL_DEADLINE_RESERVE_MS', option: 'deadlineReserveMillis', group: 'time', default: 250,
     rule: whole(0, INVOCATION, 'ms') },
 
-  { name: 'THAWPOOL_VALIDATE_AFTER_IDLE_MS', option: 'validateAfterIdleMillis', group: 'proof', status: 'available', default: 1000,
+  { name: 'THAWPOOL_VALIDATE_AFTER_IDLE_MS', option: 'validateAfterIdleMillis', group: 'proof', default: 1000,
     rule: whole(0, DAY, 'ms') },
-  { name: 'THAWPOOL_VALIDATE_TIMEOUT_MS', option: 'validateTimeoutMillis', group: 'proof', status: 'available', default: 250,
+  { name: 'THAWPOOL_VALIDATE_TIMEOUT_MS', option: 'validateTimeoutMillis', group: 'proof', default: 250,
     rule: whole(1, INVOCATION, 'ms') },
 
-  { name: 'THAWPOOL_ROUTE', option: 'route', group: 'routing', status: 'available', default: 'direct',
-    rule: words({ direct: 'available', 'rds-proxy': 'available', pgbouncer: 'available' }) },
-  { name: 'THAWPOOL_PROXY_HOST', option: 'proxyHost', group: 'routing', status: 'available', default: 'none', rule: oneHost },
-  { name: 'THAWPOOL_PROXY_FALLBACK', option: 'proxyFallback', group: 'routing', status: 'available', default: 'off',
-    rule: words({ off: 'available', direct: 'available' }) },
-  { name: 'THAWPOOL_PINNING', option: 'pinning', group: 'routing', status: 'available', default: '`count` on Lambda, else `warn`; `off` on a direct route',
-    rule: words({ off: 'available', count: 'available', warn: 'available', error: 'available' }) },
-  { name: 'THAWPOOL_READER_HOST', option: 'readerHost', group: 'routing', status: 'available', default: 'none', rule: oneHost },
-  { name: 'THAWPOOL_READER_MAX', option: 'readerMax', group: 'routing', status: 'available', default: 'as many as `max`',
+  { name: 'THAWPOOL_ROUTE', option: 'route', group: 'routing', default: 'direct',
+    rule: words(['direct', 'rds-proxy', 'pgbouncer']) },
+  { name: 'THAWPOOL_PROXY_HOST', option: 'proxyHost', group: 'routing', default: 'none', rule: oneHost },
+  { name: 'THAWPOOL_PROXY_FALLBACK', option: 'proxyFallback', group: 'routing', default: 'off',
+    rule: words(['off', 'direct']) },
+  { name: 'THAWPOOL_PINNING', option: 'pinning', group: 'routing', default: '`count` on Lambda, else `warn`; `off` on a direct route',
+    rule: words(['off', 'count', 'warn', 'error']) },
+  { name: 'THAWPOOL_READER_HOST', option: 'readerHost', group: 'routing', default: 'none', rule: oneHost },
+  { name: 'THAWPOOL_READER_MAX', option: 'readerMax', group: 'routing', default: 'as many as `max`',
     rule: whole(1, 10_000, 'connections') },
-  { name: 'THAWPOOL_READ_ONLY', option: 'readOnly', group: 'routing', status: 'available', default: 'false',
-    rule: words({ true: 'available', false: 'available' }) },
+  { name: 'THAWPOOL_READ_ONLY', option: 'readOnly', group: 'routing', default: 'false',
+    rule: words(['true', 'false']) },
 
-  { name: 'THAWPOOL_METRICS', option: 'metrics', group: 'telemetry', status: 'available', default: 'off',
-    rule: words({ off: 'available', emf: 'planned' }) },
-  { name: 'THAWPOOL_METRICS_NAMESPACE', option: 'metricsNamespace', group: 'telemetry', status: 'planned', default: 'none',
-    rule: text('a name of 1 to 255 characters', /^.{1,255}$/) },
+  { name: 'THAWPOOL_METRICS', option: 'metrics', group: 'telemetry', default: 'off',
+    rule: words(['off', 'emf']) },
+  { name: 'THAWPOOL_METRICS_NAMESPACE', option: 'metricsNamespace', group: 'telemetry', default: 'thawpool',
+    rule: text('1 to 255 letters, digits, blanks or . - _ / # : that do not begin with AWS/', /^(?!AWS\/)[\w.\-/#: ]{1,255}$/) },
 ];
 
 /** Reports bad options or variables, all of them at once. It never holds a secret. */
@@ -184,18 +180,15 @@ function urlFault(connectionString: string): string | undefined {
 }
 
 function expected(rule: Rule): string {
-  if (rule.kind === 'word') return `one of ${available(rule.words).join(', ')}`;
+  if (rule.kind === 'word') return `one of ${rule.words.join(', ')}`;
   if (rule.kind !== 'integer') return rule.expects;
   return `a whole number from ${rule.min} to ${rule.max}${rule.unit === 'ms' ? ' (milliseconds)' : ''}`;
 }
 
-const available = (list: Readonly<Record<string, Status>>): string[] =>
-  Object.keys(list).filter((word) => list[word] === 'available');
-
 function accepts(rule: Rule, value: unknown): boolean {
   if (rule.kind === 'integer') return Number.isInteger(value) && Number(value) >= rule.min && Number(value) <= rule.max;
   if (typeof value !== 'string' || value === '') return false;
-  if (rule.kind === 'word') return available(rule.words).includes(value);
+  if (rule.kind === 'word') return rule.words.includes(value);
   return rule.kind === 'url' ? urlFault(value) === undefined : (rule.pattern?.test(value) ?? true);
 }
 
@@ -212,14 +205,8 @@ function shown(variable: Variable, raw: unknown): string {
 
 /** Says in one sentence what is wrong with a value, where it can be set and what to do; nothing when it is fine. */
 function fault(variable: Variable, subject: string, value: unknown, raw: unknown): string | undefined {
-  const { rule, option, name, status } = variable;
+  const { rule, option, name } = variable;
   const where = `(option ${option}, environment ${name})`;
-  if (status === 'planned')
-    return `${subject} is set, but this version of thawpool does not have it ${where}: leave it out`;
-  if (rule.kind === 'word' && typeof value === 'string' && rule.words[value] === 'planned') {
-    const instead = available(rule.words).join(' or ');
-    return `${subject} is "${value}", which this version of thawpool does not have ${where}: use ${instead}, or leave it out`;
-  }
   if (accepts(rule, value)) return undefined;
   const because = rule.kind === 'url' && typeof value === 'string' ? urlFault(value) : undefined;
   const advice = because ?? (rule.kind === 'word' ? rule.advice : undefined) ?? `the default is ${variable.default}`;

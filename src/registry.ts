@@ -7,6 +7,7 @@ import { closeOnSigterm } from './lambda/shutdown.ts';
 import { controlOf, type PoolControl } from './pg/control.ts';
 import type { PgPool } from './pg/pg-pool.ts';
 import { PoolError } from './pool/index.ts';
+import { startMeter } from './telemetry/recorder.ts';
 
 /** A pool, its controls and the lifecycle that drives them. */
 export interface Managed {
@@ -74,9 +75,11 @@ export function managedBy(pool: PgPool): Managed {
   );
 }
 
-function manage({ pool, ...rest }: PoolParts): Managed {
+function manage({ pool, metrics, ...rest }: PoolParts): Managed {
   const control = controlOf(pool);
-  const managed: Managed = { pool, control, lifecycle: new Lifecycle(control, rest) };
+  const { clock, onWarning } = rest;
+  const meter = metrics && startMeter(pool, { ...metrics, onWarning }, () => clock.now().wall);
+  const managed: Managed = { pool, control, lifecycle: new Lifecycle(control, { ...rest, meter }) };
   Object.defineProperty(pool, managedKey, { value: managed });
   // Elsewhere the process is not ours to end.
   if (rest.env['AWS_LAMBDA_RUNTIME_API']) closeOnSigterm(() => control.closeIdle());
@@ -105,6 +108,7 @@ const plain: ReadonlySet<string> = new Set([
   ...['validateTimeoutMillis', 'idleTimeoutMillis', 'maxLifetimeMillis', 'maxLifetimeSeconds'],
   ...['statementTimeoutMillis', 'deadlineReserveMillis', 'readOnly', 'reset', 'auth', 'route', 'sslMode'],
   ...['sslNegotiation', 'proxyHost', 'proxyFallback', 'pinning', 'readerHost', 'readerMax', 'secretArn'],
+  ...['metrics', 'metricsNamespace'],
   ...['host', 'port', 'database', 'user', 'application_name'],
 ]);
 

@@ -34,6 +34,13 @@ export interface LifecycleOptions {
   /** The environment, where Lambda says what kind of process this is. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onWarning: (message: string) => void;
+  /** Writes metrics down when an invocation is over. `alone`: no other one is under way. @default nothing */
+  readonly meter?: Meter | undefined;
+}
+
+/** Whoever writes metrics down. */
+export interface Meter {
+  ended(requestId: string | undefined, alone: boolean): Promise<void> | void;
 }
 
 interface Active extends Invocation {
@@ -107,7 +114,9 @@ export class Lifecycle {
     active.depth -= 1;
     if (active.depth > 0) return;
     this.#leave(active);
-    if (this.#active.size === 0) await this.#pool.freeze();
+    const alone = this.#active.size === 0;
+    if (alone) await this.#pool.freeze();
+    if (this.#options.meter) await this.#options.meter.ended(active.requestId, alone);
     this.#lastSeen = this.#options.clock.now();
   }
 
@@ -135,9 +144,15 @@ export class Lifecycle {
     if (invocation.deadline === undefined) return;
     const grace = this.#options.deadlineReserveMillis * graceShare;
     invocation.timer = this.#options.clock.setTimer(
-      () => void this.#pool.expire(invocation, grace),
+      () => void this.#expire(invocation, grace),
       Math.max(0, invocation.deadline - now),
     );
+  }
+
+  /** After this the process may be killed: what is to be told of it is told now. */
+  async #expire(invocation: Active, graceMillis: number): Promise<void> {
+    await this.#pool.expire(invocation, graceMillis);
+    if (this.#active.has(invocation)) await this.#options.meter?.ended(invocation.requestId, true);
   }
 }
 

@@ -3,10 +3,12 @@
 
 import type pg from 'pg';
 import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
+import type { PgNote } from './opener.ts';
 import type { PgPool } from './pg-pool.ts';
 import type { QueryContext } from './pool-query.ts';
 import type { TransactionContext } from './run-transaction.ts';
 import type { Session } from './session.ts';
+import { codeOf } from './sqlstate.ts';
 
 /** Whose work this is: what is acquired for an owner is reclaimed from it, and not waited for beyond its deadline. */
 export interface PoolOwner {
@@ -101,6 +103,7 @@ export function transactionContextOf(pool: PgPool, options: PgAcquireOptions): T
     demoted: () => {
       if (pool[shared].writer) pool[shared].core.evict('invalid');
     },
+    retried: (error) => pool[shared].core.note('transaction-retried' satisfies PgNote, codeOf(error)),
   };
 }
 

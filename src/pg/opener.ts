@@ -49,6 +49,10 @@ export type PgNote =
   | 'connect-retried'
   /** The server refused credentials, and others were tried. */
   | 'credentials-renewed'
+  /** A statement of `pool.query()` had not run, or may run twice, and was sent again. */
+  | 'statement-retried'
+  /** A transaction was begun again. */
+  | 'transaction-retried'
   /** A place did not answer, and another one was gone to. */
   | 'fallback'
   /** A statement was sent that would keep a pooler from sharing the connection. The detail is its kind. */
@@ -249,8 +253,8 @@ export class Opener {
     attempts: { readonly count: number; readonly millis: number },
   ): Error {
     const { credentials, endpoints } = this.#options;
-    const { host, port, user, database, explainTls } = endpoint ?? endpoints(undefined)[0];
-    const target = { host, port, user, database, credentials: credentials?.name };
+    const { host, port, user, database, route, explainTls } = endpoint ?? endpoints(undefined)[0];
+    const target = { host, port, user, database, credentials: credentials?.name, proxied: !route.ownsSession };
     return connectError(error, target, { ...attempts, before }, explainTls);
   }
 

@@ -103,6 +103,11 @@ export class PgPool extends pg.Pool {
     return this[owner] === undefined ? reader : viewOf(reader, this[owner]);
   }
 
+  /** The name it has in warnings and in metrics; a reader's is that of its pool with `:reader` after it. */
+  get name(): string {
+    return this[shared].core.options.name;
+  }
+
   /** The pool's numbers at this moment. */
   stats(): PoolStats {
     return this[shared].core.stats();

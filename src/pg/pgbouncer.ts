@@ -1,8 +1,6 @@
 // What PgBouncer means by its errors. It gives one SQLSTATE, 08P01, to nearly all of them (up to 1.25): the words tell
 // them apart. Pure: an error in, a word out.
 
-import { PoolError } from '../pool/index.ts';
-
 /** What an error of PgBouncer's own says. */
 export type PgBouncerMeaning =
   /** It does not take a parameter of the startup packet. */
@@ -29,7 +27,10 @@ export type PgBouncerMeaning =
 /** PgBouncer's words (1.18: janitor.c, client.c, objects.c), and those of the server that it passes on when it cannot log in. */
 const words: readonly (readonly [pattern: RegExp, meaning: PgBouncerMeaning])[] = [
   [/^unsupported startup parameter/, 'parameter'],
-  [/^(SASL|password|PAM|certificate|LDAP|"trust") ?authentication failed$|^no such user|^login rejected$/, 'login'],
+  [
+    /^(SASL|password|PAM|certificate|LDAP|"trust") authentication failed$|^no such user|^(unix socket )?login rejected$/,
+    'login',
+  ],
   [
     /^password authentication failed for user|^no pg_hba\.conf entry|^role ".*" does not exist|^server login failed: /,
     'server-login',
@@ -41,7 +42,7 @@ const words: readonly (readonly [pattern: RegExp, meaning: PgBouncerMeaning])[] 
   [/^query_wait_timeout$|^query_timeout$/, 'no-backend'],
   [/^client_idle_timeout$/, 'idle'],
   [
-    /^client_login_timeout|^server login has been failing|^server conn crashed|^database removed$|^database ".*" is disabled$|^pgbouncer cannot connect|shutting down|starting up|^too many connections|connection slots/,
+    /^client_login_timeout|^server login has been failing|^server conn crashed|^database removed$|^database ".*" is disabled$|^pgbouncer cannot connect|shutting down|starting up|^too many connections|^sorry, too many clients already$|connection slots/,
     'unavailable',
   ],
 ];
@@ -55,11 +56,10 @@ export function pgbouncerMeaning(error: unknown): PgBouncerMeaning | undefined {
 
 /** Tells whether another attempt to connect is in vain until somebody changes something. */
 export function isSettledByPgBouncer(error: unknown): boolean {
-  const meaning = pgbouncerMeaning(error);
-  return meaning !== undefined && lasting.has(meaning);
+  return lasting.has(pgbouncerMeaning(error));
 }
 
-const lasting: ReadonlySet<PgBouncerMeaning> = new Set([
+const lasting: ReadonlySet<PgBouncerMeaning | undefined> = new Set([
   'parameter',
   'login',
   'server-login',
@@ -134,19 +134,4 @@ export function explainPgBouncer(
   const meaning = pgbouncerMeaning(error);
   const known = meaning && explanations[meaning];
   return known && error instanceof Error ? [known[0], known[1](target, error.message)] : undefined;
-}
-
-/**
- * Makes an error of a statement for which PgBouncer had no server connection in time: it says that the statement did not
- * run, which PgBouncer's own does not.
- *
- * @returns nothing for any other error
- */
-export function noBackendError(error: unknown): PoolError | undefined {
-  if (pgbouncerMeaning(error) !== 'no-backend' || !(error instanceof Error)) return undefined;
-  return new PoolError(
-    'ERR_POOL_NO_BACKEND',
-    `PgBouncer had no server connection for the statement in time (${error.message}) and closed the connection: the statement did not run. Raise PgBouncer's default_pool_size or query_wait_timeout, or shorten transactions. See ERR_POOL_NO_BACKEND.`,
-    { cause: error },
-  );
 }

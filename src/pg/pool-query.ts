@@ -3,10 +3,11 @@
 import pg from 'pg';
 import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
-import { noBackendError } from './pgbouncer.ts';
+import { noBackendError } from './no-backend.ts';
+import type { PgNote } from './opener.ts';
 import { followed } from './running-work.ts';
 import type { Session } from './session.ts';
-import { isClientSideTimeout } from './sqlstate.ts';
+import { codeOf, isClientSideTimeout } from './sqlstate.ts';
 import { judgeStatementError } from './statement-error.ts';
 
 type QueryCallback = (error: Error | undefined, result?: unknown) => void;
@@ -69,6 +70,7 @@ async function query(context: QueryContext, text: unknown, values: unknown): Pro
       if (verdict === 'ambiguous') throw new AmbiguousResultError('statement', error);
       if (attempt === mostAttempts || isSubmittable(text)) throw error;
       if (verdict === 'demoted') core.evict('invalid');
+      core.note('statement-retried' satisfies PgNote, codeOf(error));
     }
   }
 }

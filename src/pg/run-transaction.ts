@@ -1,7 +1,7 @@
 // `pool.transaction()`: which failures of a transaction are tried again, and which are not.
 
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
-import { noBackendError } from './pgbouncer.ts';
+import { noBackendError } from './no-backend.ts';
 import type { Session } from './session.ts';
 import { codeOf } from './sqlstate.ts';
 import {
@@ -18,6 +18,8 @@ export interface TransactionContext {
   use<R>(work: (session: Session) => Promise<R>): Promise<R>;
   /** A server that must not be written to was found behind a connection: none of its age may be used again. */
   demoted(): void;
+  /** It is begun again, after this. */
+  retried(error: unknown): void;
 }
 
 /** How often BEGIN alone is tried on another connection. */
@@ -48,12 +50,14 @@ export async function retryTransaction<R>(
       const verdict = judgeTransactionError(error, progress);
       if (verdict === 'begin-again' && begins < mostBegins) {
         begins += 1;
+        context.retried(error);
         continue;
       }
       const again = verdict === 'run-again' || (verdict === 'ambiguous' && options.idempotent === true);
       if (!again || retries === 0)
         throw verdict === 'ambiguous' ? new AmbiguousResultError('COMMIT', error) : (noBackendError(error) ?? error);
       retries -= 1;
+      context.retried(error);
       await new Promise((resolve) => setTimeout(resolve, Math.random() * pauseMillis));
       pauseMillis = Math.min(longestPauseMillis, pauseMillis * 2);
     }

@@ -1,5 +1,6 @@
 // What a failed statement means for running it again. Pure: an error and facts in, a verdict out.
 
+import { hadNoBackend } from './no-backend.ts';
 import { pgbouncerMeaning } from './pgbouncer.ts';
 import { codeOf, isLostConnection } from './sqlstate.ts';
 
@@ -34,13 +35,11 @@ export function judgeStatementError(error: unknown, { idempotent, first, writer 
   if (code === '25006') return writer ? 'demoted' : 'fail';
   // idle_session_timeout strikes only while the server waits for a statement: it has not read this one.
   if (code === '57P05' && first) return 'retry';
-  const meaning = pgbouncerMeaning(error);
   // It has closed a connection that had nothing under way: the statement was not read, let alone sent on.
-  if (meaning === 'idle' && first) return 'retry';
+  if (pgbouncerMeaning(error) === 'idle' && first) return 'retry';
   // It has not run, and another try would only queue again where the queue is too long.
-  if (meaning === 'no-backend') return 'fail';
+  if (hadNoBackend(error)) return 'fail';
   if (!isLostConnection(error)) return 'fail';
-  // Connection exceptions of class 08 that a pooler answers instead of running the statement are not told apart here.
   return idempotent ? 'retry' : 'ambiguous';
 }
 

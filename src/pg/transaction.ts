@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type pg from 'pg';
 import { type Lease, PoolError } from '../pool/index.ts';
-import { pgbouncerMeaning } from './pgbouncer.ts';
+import { hadNoBackend } from './no-backend.ts';
 import { refuse } from './query-args.ts';
 import { refusalOf, type Session } from './session.ts';
 import { codeOf, isLostConnection } from './sqlstate.ts';
@@ -233,7 +233,7 @@ export type TransactionVerdict =
 export function judgeTransactionError(error: unknown, { phase, rolledBack }: TransactionProgress): TransactionVerdict {
   const lost = isLostConnection(error);
   // Where PgBouncer's queue is too long, another BEGIN would only queue again.
-  if (phase === 'begin') return lost && pgbouncerMeaning(error) !== 'no-backend' ? 'begin-again' : 'fail';
+  if (phase === 'begin') return lost && !hadNoBackend(error) ? 'begin-again' : 'fail';
   if (isSerializationFailure(error)) return 'run-again';
   if (!lost || rolledBack) return 'fail';
   return phase === 'commit' && !isNeverSent(error) ? 'ambiguous' : 'run-again';

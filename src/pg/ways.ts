@@ -57,10 +57,13 @@ export class Ways {
 
   /** Tells whether a place that is wanted more than this one answers by now, or is due to be asked. */
   isDueBefore(index: number): boolean {
-    return this.#breakers.slice(0, index).some((one) => one.until === undefined || (!one.probing && this.#isOver(one)));
+    return this.#breakers.slice(0, index).some((one) => !one.probing && this.#isOver(one));
   }
 
-  /** A clock that was set back says nothing about the time that has passed: better ask once too often. */
+  /**
+   * Whether a pause is over: always, for a place that answers. A clock that was set back says nothing about the time that
+   * has passed: better ask once too often.
+   */
   #isOver({ since, until = 0 }: Breaker): boolean {
     const now = this.#now();
     return now >= until || now < since;
@@ -89,7 +92,7 @@ export class Ways {
       silent: () => {
         if (!settled() || last) return;
         // Found out by several at once: that is one time.
-        if (breaker.until !== undefined && !this.#isOver(breaker)) return;
+        if (!this.#isOver(breaker)) return;
         const since = this.#now();
         Object.assign(breaker, { since, until: since + breaker.pauseMillis });
         breaker.pauseMillis = Math.min(longestPauseMillis, breaker.pauseMillis * 2);

@@ -1,7 +1,7 @@
 /** Bundles a handler as Lambda users do, so that every runtime client runs the same artefact. */
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, extname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { build } from 'esbuild';
 import { whenGone } from '../support/guard.ts';
 
@@ -45,8 +45,11 @@ async function bundle(file: string, exportName: string): Promise<Bundle> {
   return { taskRoot, handler: `index.${exportName}` };
 }
 
-/** Bundles `file`, once per process, into a folder that goes when the process does. */
+/** Bundles `file`, once per process, into a folder that goes when the process does. An `.mjs` is a bundle and runs as it is. */
 export function bundleHandler(file: string, exportName = 'handler'): Promise<Bundle> {
+  if (extname(file) === '.mjs') {
+    return Promise.resolve({ taskRoot: dirname(file), handler: `${basename(file, '.mjs')}.${exportName}` });
+  }
   const key = `${file}#${exportName}`;
   const known = made.get(key);
   if (known) return known;

@@ -11,6 +11,7 @@ const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   './auth': ['CredentialsError', 'dsqlCredentials', 'iamCredentials', 'secretCredentials'],
   './core': ['AcquireError', 'Pool', 'PoolError', 'elapsedMillis', 'systemClock'],
   './middy': ['default', 'pgPool'],
+  './telemetry': ['emfMetrics'],
   './testing': ['FakeClock', 'expectNoPinning', 'simulateFreeze'],
 };
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkOption, EnvError, type EnvValues, maskConnectionString, readEnv, variables } from '../../src/env.ts';
 import { descriptions } from '../../src/env-descriptions.ts';
+import { namespacePattern } from '../../src/telemetry/metric-names.ts';
 import { fc } from '../support/fast-check.ts';
 
 function errorOf(run: () => unknown): EnvError {
@@ -18,10 +19,9 @@ const refusal = (env: Record<string, string>): string => errorOf(() => readEnv(e
 const integers = variables.flatMap(({ name, option, rule }) =>
   rule.kind === 'integer' ? [{ name, option, rule }] : [],
 );
-const planned = variables.flatMap(({ name, rule, status }) => {
-  if (rule.kind !== 'word') return status === 'planned' ? [[name, 'anything']] : [];
-  return Object.keys(rule.words).flatMap((word) => (rule.words[word] === 'planned' ? [[name, word]] : []));
-});
+const words = variables.flatMap(({ name, option, rule }) =>
+  rule.kind === 'word' ? rule.words.map((word) => ({ name, option, word })) : [],
+);
 
 describe('the table', () => {
   it('has every variable once, and every option once', () => {
@@ -73,7 +73,7 @@ describe('the table', () => {
   it.each(variables.filter(({ rule }) => rule.kind !== 'text' && rule.kind !== 'url'))(
     'allows the default of $name, unless it is described in words',
     ({ option, default: value, rule }) => {
-      const inWords = rule.kind === 'word' ? !Object.hasOwn(rule.words, value) : typeof value === 'string';
+      const inWords = rule.kind === 'word' ? !rule.words.includes(String(value)) : typeof value === 'string';
       if (inWords) expect(String(value)).toMatch(/ /);
       else expect(checkOption(option, value)).toBe(value);
     },
@@ -221,26 +221,26 @@ describe('reading', () => {
   });
 });
 
-describe('what is not in this version', () => {
-  it('is metrics', () => {
-    expect(planned).toStrictEqual([
-      ['THAWPOOL_METRICS', 'emf'],
-      ['THAWPOOL_METRICS_NAMESPACE', 'anything'],
-    ]);
+describe('a variable that takes words', () => {
+  it.each(words)('$name takes $word', ({ name, option, word }) => {
+    expect(readEnv({ [name]: word }).values).toStrictEqual({ [option]: word });
+  });
+});
+
+describe('the namespace of the metrics', () => {
+  it.each(['orders', 'Orders/Pool', 'a.b-c_d:e#1 x', 'AWSome', 'x'.repeat(255)])('may be %s', (name) => {
+    expect(readEnv({ THAWPOOL_METRICS_NAMESPACE: name }).values).toStrictEqual({ metricsNamespace: name });
   });
 
-  it.each(planned)('is refused and not ignored: %s=%s', (name = '', value = '') => {
-    expect(refusal({ [name]: value })).toMatch(new RegExp(`^${name} .*this version of thawpool does not have`));
+  it.each(['AWS/Lambda', 'a"b', 'bestätigt', 'x'.repeat(256)])('is refused as %s', (name) => {
+    expect(refusal({ THAWPOOL_METRICS_NAMESPACE: name })).toMatch(
+      /^THAWPOOL_METRICS_NAMESPACE must be 1 to 255 letters, digits, blanks or \. - _ \/ # : that do not begin with AWS\//,
+    );
   });
 
-  it('does not forbid to ask for what there is', () => {
-    expect(
-      readEnv({ THAWPOOL_AUTH: 'password', THAWPOOL_ROUTE: 'direct', THAWPOOL_METRICS: 'off' }).values,
-    ).toStrictEqual({
-      auth: 'password',
-      route: 'direct',
-      metrics: 'off',
-    });
+  it('is refused by the rule that the writer of metrics has', () => {
+    const rule = variables.find(({ option }) => option === 'metricsNamespace')?.rule;
+    expect(rule).toMatchObject({ pattern: namespacePattern });
   });
 });
 

@@ -24,15 +24,4 @@ describe('docs/options.md', () => {
     const named = new Set(rows.map((line) => line.split(' | ')[1]));
     expect(named).toStrictEqual(new Set(variables.map(({ name }) => `\`${name}\``)));
   });
-
-  it('says of everything that is planned that it is not in this version', () => {
-    const marks = variables.flatMap(({ rule, status }) =>
-      rule.kind === 'word'
-        ? Object.values(rule.words).filter((state) => state === 'planned')
-        : status === 'planned'
-          ? [status]
-          : [],
-    );
-    expect(rows.join('\n').match(/not in this version/gi)).toHaveLength(marks.length);
-  });
 });

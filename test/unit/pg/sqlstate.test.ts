@@ -10,6 +10,7 @@ import {
 
 const coded = (code: unknown, message = 'x'): Error => Object.assign(new Error(message), { code });
 const severe = (severity: string, code: string): Error => Object.assign(coded(code), { severity });
+const credentials = (transient: boolean): Error => Object.assign(coded('ERR_POOL_CONNECT_CREDENTIALS'), { transient });
 
 type Row = [name: string, error: unknown, connect: ReturnType<typeof judgeConnectError>, lost: boolean];
 
@@ -51,6 +52,8 @@ const rows: Row[] = [
   ['ENOENT', coded('ENOENT'), 'fail', false],
   ['a certificate', coded('DEPTH_ZERO_SELF_SIGNED_CERT'), 'fail', false],
   ['a server that cannot be written to', coded('ERR_POOL_CONNECT_READ_ONLY'), 'retry', false],
+  ['a source of credentials that may work in a moment', credentials(true), 'retry', false],
+  ['a source of credentials that will not', credentials(false), 'fail', false],
   ['an option', coded('ERR_POOL_INVALID_OPTION'), 'fail', false],
   ['pg: terminated', new Error('Connection terminated'), 'retry', true],
   ['pg: terminated unexpectedly', new Error('Connection terminated unexpectedly'), 'retry', true],

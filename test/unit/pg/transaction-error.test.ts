@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { judgeTransactionError, type TransactionVerdict } from '../../../src/pg/transaction.ts';
 
 const coded = (code: string): Error => Object.assign(new Error('x'), { code });
+const said = (message: string): Error => Object.assign(new Error(message), { code: '08P01' });
 const neverSent = new Error('Client has encountered a connection error and is not queryable');
 
 describe('a transaction', () => {
@@ -10,6 +11,8 @@ describe('a transaction', () => {
     ['a lost connection', new Error('Connection terminated'), 'begin-again', 'run-again', 'ambiguous'],
     ['a shutdown', coded('57P01'), 'begin-again', 'run-again', 'ambiguous'],
     ['an idle timeout', coded('57P05'), 'begin-again', 'run-again', 'ambiguous'],
+    ['a word of a pooler', said('something new'), 'begin-again', 'run-again', 'ambiguous'],
+    ['a queue that is too long', said('query_wait_timeout'), 'fail', 'run-again', 'ambiguous'],
     ['a statement that was never sent', neverSent, 'begin-again', 'run-again', 'run-again'],
     ['a serialization failure', coded('40001'), 'fail', 'run-again', 'run-again'],
     ['a deadlock', coded('40P01'), 'fail', 'run-again', 'run-again'],

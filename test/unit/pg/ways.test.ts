@@ -124,6 +124,14 @@ it('does not hear one twice', () => {
   expect(choose().index).toBe(0);
 });
 
+it('believes an answer, and no silence after it', () => {
+  const { choose } = twoPlaces();
+  const choice = choose();
+  choice.answered();
+  choice.silent();
+  expect(choose().index).toBe(0);
+});
+
 it('asks again at once when the clock was set back: nobody knows how long it was', () => {
   const { choose, clock } = twoPlaces();
   choose().silent();
@@ -158,7 +166,10 @@ it('goes through three places in their order', () => {
 it('tells that a place is due which is wanted more, one at a time', () => {
   const { ways, choose, clock } = twoPlaces();
   expect(ways.isDueBefore(1)).toBe(false);
-  choose().silent();
+  const first = choose();
+  // One that is under way to a place that is not known to be silent finds nothing out.
+  expect(ways.isDueBefore(1)).toBe(true);
+  first.silent();
   expect([ways.isDueBefore(0), ways.isDueBefore(1)]).toEqual([false, false]);
   clock.now += 4999;
   expect(ways.isDueBefore(1)).toBe(false);
