@@ -3,6 +3,7 @@
  * and knows the service by what its API promises only.
  */
 import { randomUUID } from 'node:crypto';
+import { realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
@@ -285,4 +286,7 @@ export async function main(args: readonly string[], print: (text: string) => voi
   return steps.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2), (text) => console.log(text));
+// import.meta.main is younger than Node.js 22.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === import.meta.filename) {
+  process.exitCode = await main(process.argv.slice(2), (text) => console.log(text));
+}

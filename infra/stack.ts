@@ -3,12 +3,14 @@ import { CfnOutput, Duration, Stack, type StackProps } from 'aws-cdk-lib';
 import type * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Trigger } from 'aws-cdk-lib/triggers';
 import type { Construct } from 'constructs';
-import { ConnectionBudget } from './constructs/connection-budget.ts';
-import { DatabaseUser } from './constructs/database-user.ts';
-import { PoolDashboard } from './constructs/pool-dashboard.ts';
-import { PooledDatabaseAccess } from './constructs/pooled-database-access.ts';
-import { PooledDatabaseProxy } from './constructs/pooled-database-proxy.ts';
-import { answerForApi, answerForFunctions, answerForUser } from './stack/checks.ts';
+import {
+  ConnectionBudget,
+  DatabaseUser,
+  PoolDashboard,
+  PooledDatabaseAccess,
+  PooledDatabaseProxy,
+} from './constructs/index.ts';
+import { answerForApi, answerForFunctions, answerForUnprotected, answerForUser } from './stack/checks.ts';
 import { ADMIN, DATABASE_NAME, Database } from './stack/database.ts';
 import { CONSUMERS, Entrances } from './stack/entrances.ts';
 import { Network } from './stack/network.ts';
@@ -130,13 +132,13 @@ export class SampleStack extends Stack {
     const budget = new ConnectionBudget(this, 'Budget', { database: cluster, reserve: RESERVE });
     for (const name of NAMES) budget.register(functions[name], { concurrency: FUNCTIONS[name].concurrency });
     if (proxy) budget.registerProxy(proxy);
-    if (!process.env['NODASH'])
-      new PoolDashboard(this, 'Pools', {
-        functions: served,
-        database: cluster,
-        maxConnections: budget.room + RESERVE,
-        ...(proxy && { proxy }),
-      });
+
+    new PoolDashboard(this, 'Pools', {
+      functions: served,
+      database: cluster,
+      maxConnections: budget.room + RESERVE,
+      ...(proxy && { proxy }),
+    });
 
     const { api, queue } = new Entrances(this, 'Entrances', functions);
     this.url = api.apiEndpoint;
@@ -144,6 +146,7 @@ export class SampleStack extends Stack {
     new CfnOutput(this, 'QueueUrl', { value: queue.queueUrl, description: 'Takes orders as POST /orders does' });
     answerForApi(api);
     answerForUser(user);
+    if (!deletionProtection) answerForUnprotected(cluster);
     answerForFunctions(this);
   }
 

@@ -1,5 +1,5 @@
 /** `npm run synth`: writes the templates of both routes, with their assets, into cdk.out. It needs neither network nor account. */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { App, type AppProps } from 'aws-cdk-lib';
 import type { CloudAssembly } from 'aws-cdk-lib/cx-api';
@@ -30,7 +30,8 @@ export function synthesise(route: Route, outdir: string): CloudAssembly {
   return app.synth();
 }
 
-if (import.meta.main) {
+// import.meta.main is younger than Node.js 22.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === import.meta.filename) {
   const out = join(ROOT, 'cdk.out');
   rmSync(out, { recursive: true, force: true });
   for (const route of ['proxy', 'direct'] as const) {

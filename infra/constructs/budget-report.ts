@@ -55,7 +55,7 @@ export function explainOverBudget(budget: Budget): string | undefined {
     '',
     ...table(budget),
     '',
-    `Ways out${budget.lines.length > 0 ? ', each of them enough' : ''}:`,
+    'Ways out:',
     ...waysOut(budget).map((way) => `- ${way}`),
   ].join('\n');
 }
@@ -89,15 +89,16 @@ function factors(line: BudgetLine): string {
 
 function waysOut(budget: Budget): string[] {
   const left = room(budget) - sum(budget.proxies.map((proxy) => share(budget, proxy)));
-  if (left <= 0 || budget.lines.length === 0) return [lessProxy(budget)];
-  return [lessConcurrency(budget, left), lessMax(budget, left), proxyInstead(budget)];
+  // Without the functions it would still be too much.
+  if (left <= 0 || budget.lines.length === 0) return lessProxy(budget);
+  return [lessConcurrency(budget, left), lessMax(budget, left), behindProxy(budget)];
 }
 
 function lessConcurrency({ lines }: Budget, left: number): string {
   const total = sum(lines.map(connectionsOf));
   const fitting = lines.map((line) => ({ line, sandboxes: Math.floor((line.sandboxes * left) / total) }));
   if (fitting.some(({ sandboxes }) => sandboxes < 1)) {
-    return 'Fewer sandboxes alone are not enough: not every function could have one.';
+    return 'Fewer sandboxes alone are not enough: there would not be one for each function.';
   }
   const each = fitting.map(({ line, sandboxes }) => `${sandboxes} for ${line.name}`);
   return `reservedConcurrentExecutions: ${each.join(', ')}.`;
@@ -113,24 +114,17 @@ function lessMax({ lines }: Budget, left: number): string {
   return `THAWPOOL_MAX=1 is not enough by itself: that makes ${needed(1)}.`;
 }
 
-function proxyInstead(budget: Budget): string {
-  const percent = percentLeft(budget);
-  return (
-    'A proxy: put the functions behind a PooledDatabaseProxy and register them with { proxied: true }; register the ' +
-    `proxy with at most maxConnectionsPercent: ${percent}.`
-  );
+function behindProxy(budget: Budget): string {
+  const percent = Math.floor((100 * room(budget)) / budget.maxConnections);
+  const [proxy] = budget.proxies;
+  const which = proxy === undefined ? 'a PooledDatabaseProxy, registered with registerProxy()' : proxy.name;
+  return `The functions behind ${which}: they do not count then. It may have maxConnectionsPercent: ${percent}.`;
 }
 
-function lessProxy(budget: Budget): string {
-  const direct = sum(budget.lines.map(connectionsOf));
-  const free = room(budget) - direct;
-  const percent = Math.floor((100 * free) / budget.maxConnections / Math.max(1, budget.proxies.length));
-  if (percent < 1) return `A bigger server, or a smaller reserve than ${budget.reserve}.`;
-  return `maxConnectionsPercent: ${percent} for ${budget.proxies.map(({ name }) => name).join(' and ')}.`;
-}
-
-/** The percentage of the server that all proxies together may have when nothing goes past them. */
-function percentLeft(budget: Budget): number {
-  const others = sum(budget.proxies.map((proxy) => share(budget, proxy)));
-  return Math.max(1, Math.floor((100 * (room(budget) - others)) / budget.maxConnections));
+function lessProxy(budget: Budget): string[] {
+  const free = room(budget) - sum(budget.lines.map(connectionsOf));
+  const percent = Math.floor((100 * free) / budget.maxConnections / budget.proxies.length);
+  if (budget.proxies.length === 0 || percent < 1)
+    return [`A bigger server, or a smaller reserve than ${budget.reserve}.`];
+  return [`maxConnectionsPercent: ${percent} for ${budget.proxies.map(({ name }) => name).join(' and ')}.`];
 }

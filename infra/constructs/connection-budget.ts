@@ -1,10 +1,9 @@
 /** Stops a deployment whose functions could open more connections than the server takes. */
 import { Annotations, Stack } from 'aws-cdk-lib';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
-import { CfnFunction } from 'aws-cdk-lib/aws-lambda';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import { Construct, type IConstruct } from 'constructs';
-import { readEnv, variables } from '../../src/env.ts';
+import { lineOf, type RegisterOptions, type Shared } from './budget-function.ts';
 import {
   type Budget,
   type BudgetLine,
@@ -14,7 +13,9 @@ import {
   room,
   wanted,
 } from './budget-report.ts';
-import { limitOf } from './max-connections.ts';
+import { limitOf, type ServerLimit } from './max-connections.ts';
+
+export type { RegisterOptions };
 
 /** Says what {@link ConnectionBudget} adds up against. */
 export interface ConnectionBudgetProps {
@@ -47,34 +48,6 @@ export interface ConnectionBudgetProps {
    * @default 1000, which is what AWS gives an account (AWS Lambda Developer Guide, "Lambda quotas")
    */
   readonly accountConcurrency?: number;
-}
-
-/** Says what is known of a function beside what it declares. */
-export interface RegisterOptions {
-  /**
-   * Connections of each pool.
-   *
-   * @default - the function's THAWPOOL_MAX, else thawpool's own default
-   */
-  readonly max?: number;
-  /**
-   * Worker threads in each environment, on Lambda Managed Instances.
-   *
-   * @default 1
-   */
-  readonly workers?: number;
-  /**
-   * Sandboxes that there can be at the same time. On Lambda Managed Instances: environments.
-   *
-   * @default - the function's reserved concurrency, else a share of `accountConcurrency`
-   */
-  readonly concurrency?: number;
-  /**
-   * Connects to a proxy, whose own connections are what counts.
-   *
-   * @default - whether its environment says so (THAWPOOL_PROXY_HOST without a fallback, THAWPOOL_ROUTE)
-   */
-  readonly proxied?: boolean;
 }
 
 interface Registered {
@@ -137,6 +110,11 @@ export class ConnectionBudget extends Construct {
     return wanted(this.#budget());
   }
 
+  /** The server's `max_connections`, as far as it is known: given, from its parameter group, or estimated. */
+  get maxConnections(): number {
+    return this.#limit().maxConnections;
+  }
+
   /** How many connections there is room for: the server's limit less the reserve. */
   get room(): number {
     return room(this.#budget());
@@ -152,11 +130,16 @@ export class ConnectionBudget extends Construct {
     }
   }
 
+  #limit(): ServerLimit {
+    const { maxConnections, database } = this.#props;
+    if (maxConnections !== undefined) return { maxConnections, source: 'as given' };
+    // One of the two is there: the constructor has seen to it.
+    return limitOf(database as rds.IDatabaseCluster);
+  }
+
   #budget(): Budget {
-    const { maxConnections, database, reserve = defaultReserve } = this.#props;
-    const limit =
-      maxConnections === undefined ? limitOf(database as rds.IDatabaseCluster) : { maxConnections, source: 'as given' };
-    return { ...limit, reserve, lines: this.#lines(), proxies: this.#proxies.map((one) => proxyLine(one)) };
+    const { reserve = defaultReserve } = this.#props;
+    return { ...this.#limit(), reserve, lines: this.#lines(), proxies: this.#proxies.map((one) => proxyLine(one)) };
   }
 
   #counting(): { readonly fn: lambda.Function; readonly line: BudgetLine | Shared }[] {
@@ -192,58 +175,9 @@ export class ConnectionBudget extends Construct {
   }
 }
 
-/** A function whose sandboxes nobody has limited. */
-type Shared = Omit<BudgetLine, 'sandboxes'> & { readonly sandboxes: undefined };
-
 function checkWhole(scope: IConstruct, name: string, value: number | undefined, least: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= least)) return;
   throw new Error(`${scope.node.path}: ${name} must be a whole number from ${least}, got ${value}.`);
-}
-
-const defaultMax = Number(variables.find(({ option }) => option === 'max')?.default);
-
-function lineOf(fn: lambda.Function, options: RegisterOptions): BudgetLine | Shared | undefined {
-  const { defaultChild } = fn.node;
-  if (!(defaultChild instanceof CfnFunction))
-    throw new Error(`${fn.node.path} is no function of this app: it cannot be counted.`);
-  const env = environmentOf(defaultChild);
-  if (options.proxied ?? behindProxy(env)) return undefined;
-  const name = fn.node.id;
-  const managed = defaultChild.capacityProviderConfig !== undefined;
-  if (managed && (options.workers === undefined || options.concurrency === undefined)) {
-    throw new Error(
-      `${fn.node.path} runs on Lambda Managed Instances: pass concurrency (environments) and workers (threads in each) to register().`,
-    );
-  }
-  const { THAWPOOL_MAX: max, THAWPOOL_MAX_PER_ENVIRONMENT: perSandbox } = env;
-  const rest = {
-    name,
-    max: options.max ?? numberIn(fn, 'max', max) ?? defaultMax,
-    workers: options.workers ?? 1,
-    perSandbox: numberIn(fn, 'maxPerEnvironment', perSandbox),
-  };
-  const reserved = options.concurrency ?? defaultChild.reservedConcurrentExecutions;
-  return { ...rest, sandboxes: typeof reserved === 'number' ? reserved : undefined };
-}
-
-function environmentOf(fn: CfnFunction): Readonly<Record<string, unknown>> {
-  const resolved = Stack.of(fn).resolve(fn.environment) as { variables?: Record<string, unknown> } | undefined;
-  return resolved?.variables ?? {};
-}
-
-/** A fallback past the proxy needs room at the server after all. */
-function behindProxy(env: Readonly<Record<string, unknown>>): boolean {
-  if (env['THAWPOOL_PROXY_FALLBACK'] === 'direct') return false;
-  return env['THAWPOOL_PROXY_HOST'] !== undefined || env['THAWPOOL_ROUTE'] === 'rds-proxy';
-}
-
-function numberIn(fn: IConstruct, option: 'max' | 'maxPerEnvironment', value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  const name = variables.find((one) => one.option === option)?.name ?? option;
-  if (typeof value !== 'string') {
-    throw new Error(`${fn.node.path}: ${name} is only known on deployment. Pass max to register().`);
-  }
-  return readEnv({ [name]: value }).values[option];
 }
 
 function proxyLine({

@@ -108,14 +108,11 @@ export function portOf(label: string, port: number, configured: number | undefin
   return given;
 }
 
-const clusterType = 'AWS::RDS::DBCluster';
-const instanceType = 'AWS::RDS::DBInstance';
-
 /** Returns the resource of a database that this app makes. */
 export function serverResource(database: DatabaseServer): CfnDBCluster | CfnDBInstance | undefined {
   return isCluster(database)
-    ? resourceOf<CfnDBCluster>(database, clusterType)
-    : resourceOf<CfnDBInstance>(database, instanceType);
+    ? resourceOf(database, 'AWS::RDS::DBCluster')
+    : resourceOf(database, 'AWS::RDS::DBInstance');
 }
 
 function configuredPort(database: DatabaseServer): number | undefined {

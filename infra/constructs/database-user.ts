@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Annotations, CustomResource, Duration, RemovalPolicy, Token } from 'aws-cdk-lib';
+import { Annotations, CustomResource, Duration, RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -197,7 +197,11 @@ export class DatabaseUser extends Construct {
     const isolated = vpc.isolatedSubnets.some((subnet) => chosen.has(subnet.subnetId));
     const endpoint = this.node.root.node
       .findAll()
-      .some((one) => one instanceof ec2.CfnVPCEndpoint && one.serviceName?.endsWith('.secretsmanager'));
+      .some(
+        (one) =>
+          one instanceof ec2.CfnVPCEndpoint &&
+          /secretsmanager/.test(JSON.stringify(Stack.of(one).resolve(one.serviceName))),
+      );
     if (!isolated || endpoint) return;
     Annotations.of(this).addWarningV2(
       'thawpool:databaseUserSecretsManager',

@@ -22,7 +22,7 @@ export function checkFunction(fn: LambdaFunction, where: string): void {
     );
   }
   const { family, name, isVariable } = fn.runtime;
-  if (isVariable || family === RuntimeFamily.OTHER) return;
+  if (isVariable || isOwnImage(fn)) return;
   if (family !== RuntimeFamily.NODEJS) {
     throw new Error(`${where}: the function ${fn.node.path} runs on ${name}; thawpool is for Node.js.`);
   }
@@ -32,6 +32,11 @@ export function checkFunction(fn: LambdaFunction, where: string): void {
       `${where}: the function ${fn.node.path} runs on ${name}; thawpool needs Node.js ${oldestNode} or later: use Runtime.NODEJS_24_X.`,
     );
   }
+}
+
+/** A container image, or a runtime that is brought along: whatever is in it. */
+function isOwnImage({ runtime: { family } }: LambdaFunction): boolean {
+  return family === undefined || family === RuntimeFamily.OTHER;
 }
 
 /** Warns of a function that works, but not as its author expects. */
@@ -49,7 +54,7 @@ export function warnOfFunction(
       `The function ${fn.node.path} may run for ${timeout} ms, less than the ${acquireTimeoutMillis} ms that the pool may wait for a connection (THAWPOOL_ACQUIRE_TIMEOUT_MS): waits end with the invocation instead. Raise the function's timeout or lower the variable.`,
     );
   }
-  if (fn.runtime.family === RuntimeFamily.OTHER && !trustsBundle) {
+  if (isOwnImage(fn) && !trustsBundle) {
     warn(
       'caBundle',
       `The function ${fn.node.path} runs on ${fn.runtime.name}, which may lack Amazon RDS's certificate authorities, and connections then fail with ERR_POOL_CONNECT_TLS. Put global-bundle.pem into the image and name its path in caBundle.`,

@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { Stage } from 'aws-cdk-lib';
-import type { CfnFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { Asset } from 'aws-cdk-lib/aws-s3-assets';
 import { rendered, resourceOf } from './resources.ts';
 
@@ -13,7 +13,7 @@ const mostBytes = 4 * 2 ** 20;
 
 /** Returns how many parameters a function's handler declares; nothing where that cannot be told. */
 export function handlerParameters(fn: LambdaFunction): number | undefined {
-  const resource = resourceOf<CfnFunction>(fn, 'AWS::Lambda::Function');
+  const resource = resourceOf(fn, 'AWS::Lambda::Function');
   const handler = resource && rendered(resource, resource.handler);
   const [, module, name] = (typeof handler === 'string' && /^(.+)\.([\w$]+)$/.exec(handler)) || [];
   if (resource === undefined || module === undefined || name === undefined) return undefined;

@@ -93,8 +93,13 @@ function unknown(database: IConstruct, why: string): Error {
   );
 }
 
-function byClass(database: IConstruct, name: string | undefined, cluster: rds.CfnDBCluster | undefined): ServerLimit {
-  if (name === undefined || Token.isUnresolved(name)) throw unknown(database, 'its instance class is not known yet');
+function byClass(
+  database: IConstruct,
+  declared: string | undefined,
+  cluster: rds.CfnDBCluster | undefined,
+): ServerLimit {
+  const name: unknown = Stack.of(database).resolve(declared);
+  if (typeof name !== 'string') throw unknown(database, 'its instance class is only known on deployment');
   if (name === 'db.serverless') return byCapacity(database, cluster);
   const memory = memoryOf(name);
   if (memory === undefined)

@@ -12,6 +12,8 @@ import { checkFunction, warnOfFunction } from './function-checks.ts';
 import { inOtherVpcs, openWay } from './network.ts';
 import { PooledDatabaseProxy, proxyPort } from './pooled-database-proxy.ts';
 import { isProxy, proxyFacts } from './proxy-facts.ts';
+import { located } from './resources.ts';
+import { completeArn, grantSecret } from './secrets.ts';
 import {
   conflicts,
   defaultOf,
@@ -83,11 +85,17 @@ export class PooledDatabaseAccess extends Construct {
     const user = props.user ?? (auth === 'iam' ? 'app' : undefined);
 
     this.#checkPlaces(targets, props);
+    if (props.reader && targets[0].readerHost === undefined) {
+      throw new Error(
+        `${this.node.path}: reader is true, but the ${targets[0].label} names no reader endpoint: give readerEndpointAddress where it is imported.`,
+      );
+    }
+    this.connectArns =
+      auth === 'iam' ? located(this, () => targets.map((target) => target.connectArn(user ?? 'app'))) : [];
     const own = environmentOf(ownValues(props, targets, user), this.node.path);
     const owned = ownedNames(props, own);
     this.environment = { ...givenEnvironment(props.environment ?? {}, owned, this.node.path), ...own };
     this.#setEnvironment(owned);
-    this.connectArns = auth === 'iam' ? targets.map((target) => target.connectArn(user ?? 'app')) : [];
     for (const fn of this.functions) this.#grant(fn, targets, props.secret);
 
     if (auth === 'iam') {
@@ -132,10 +140,9 @@ export class PooledDatabaseAccess extends Construct {
         grantee: fn,
         actions: ['rds-db:connect'],
         resourceArns: [...this.connectArns],
-        scope: this,
       }).assertSuccess();
     }
-    secret?.grantRead(fn).assertSuccess();
+    if (secret) grantSecret(fn, secret);
   }
 
   #warn({ database, caBundle }: PooledDatabaseAccessProps, targets: readonly Target[]): void {
@@ -160,17 +167,15 @@ export class PooledDatabaseAccess extends Construct {
 function targetsOf(scope: Construct, props: PooledDatabaseAccessProps): readonly [Target, ...Target[]] {
   const { database, resourceId, securityGroups, vpc, port, fallback = 'off' } = props;
   const known = { resourceId, securityGroups, vpc, port };
-  try {
+  return located(scope, () => {
     if (database instanceof PooledDatabaseProxy) {
       const proxy = { ...proxyFacts(database.proxy, known), readerHost: database.readerEndpoint };
       return fallback === 'direct' ? [proxy, database.target] : [proxy];
     }
     if (isProxy(database)) return [proxyFacts(database, known)];
     if (isCluster(database) || isInstance(database)) return [serverFacts(database, known)];
-  } catch (error) {
-    throw error instanceof Error ? new Error(`${scope.node.path}: ${error.message}`, { cause: error }) : error;
-  }
-  throw new Error(`${scope.node.path}: database is no cluster, no instance and no proxy.`);
+    throw new Error('database is no cluster, no instance and no proxy.');
+  });
 }
 
 /** What the construct itself writes. */
@@ -218,7 +223,10 @@ function checkProps(scope: Construct, props: PooledDatabaseAccessProps): void {
   if (user !== undefined) checkUser(user, scope.node.path);
   if (auth === 'iam' && secret)
     refuse('a secret is given, but auth is "iam" and needs none: leave it out, or set auth: \'secret\'.');
-  if (auth === 'secret') checkSecret(secret, refuse);
+  if (auth === 'secret') {
+    if (secret === undefined) throw new Error(`${scope.node.path}: auth is "secret", but no secret is given.`);
+    located(scope, () => completeArn(secret));
+  }
   if (database instanceof PooledDatabaseProxy) checkProxyUse(props, database, refuse);
   else if (fallback === 'direct') {
     refuse(
@@ -231,15 +239,6 @@ function checkProps(scope: Construct, props: PooledDatabaseAccessProps): void {
       ? 'reader is true, but an instance has no reader endpoint: name a read replica in environment.THAWPOOL_READER_HOST.'
       : 'reader is true, but the reader endpoint of this proxy is not known: name it in environment.THAWPOOL_READER_HOST, or make the proxy by PooledDatabaseProxy.',
   );
-}
-
-function checkSecret(secret: ISecret | undefined, refuse: (what: string) => never): void {
-  if (secret === undefined) return refuse('auth is "secret", but no secret is given.');
-  if (secret.secretFullArn === undefined) {
-    refuse(
-      `the complete ARN of the secret ${secret.node.path} is not known, and a right to read it would need a wildcard: import it by Secret.fromSecretCompleteArn.`,
-    );
-  }
 }
 
 function checkProxyUse(

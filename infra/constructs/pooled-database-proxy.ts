@@ -24,7 +24,8 @@ import {
   type Target,
 } from './database-facts.ts';
 import { openWay } from './network.ts';
-import { rendered } from './resources.ts';
+import { located, rendered } from './resources.ts';
+import { completeArn, grantSecret, within } from './secrets.ts';
 import { defaultOf } from './variables.ts';
 
 /** What {@link PooledDatabaseProxy} needs. */
@@ -120,10 +121,7 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
     this.users = props.users ?? ['app'];
     this.endToEnd = auth === 'iam';
     this.clientAuth = props.clientAuth ?? auth;
-    this.target = serverFacts(database, {
-      resourceId: props.resourceId,
-      securityGroups: props.databaseSecurityGroups,
-    });
+    this.target = located(this, () => factsOf(props));
     this.#borrowTimeout = props.borrowTimeout;
     for (const fn of props.functions ?? []) this.addFunction(fn);
 
@@ -178,6 +176,8 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
 
   #makeProxy(props: PooledDatabaseProxyProps, group: ISecurityGroup): rds.DatabaseProxy {
     const { database, vpc, vpcSubnets, auth = 'iam', maxConnectionsPercent: most = 90 } = props;
+    const role = this.#makeRole(auth);
+    for (const secret of props.secrets ?? []) grantSecret(role, secret);
     const proxy = new rds.DatabaseProxy(this, 'Proxy', {
       proxyTarget: targetOf(this, database),
       vpc,
@@ -185,7 +185,7 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
       securityGroups: [group],
       // Without a name CDK takes the id, which would be the same for every construct of this kind.
       dbProxyName: props.proxyName ?? Names.uniqueResourceName(this, { maxLength: 60 }),
-      role: this.#makeRole(auth),
+      role,
       requireTLS: true,
       idleClientTimeout: props.idleClientTimeout ?? Duration.minutes(30),
       maxConnectionsPercent: most,
@@ -194,7 +194,7 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
       ...(auth === 'iam'
         ? { defaultAuthScheme: rds.DefaultAuthScheme.IAM_AUTH }
         : {
-            secrets: [...(props.secrets ?? [])],
+            secrets: (props.secrets ?? []).map((secret, n) => within(this, `Secret${n}`, secret)),
             iamAuth: this.clientAuth === 'iam',
             clientPasswordAuthType: rds.ClientPasswordAuthType.POSTGRES_SCRAM_SHA_256,
           }),
@@ -208,7 +208,7 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
     // A target must be there to be registered: for a cluster that takes an instance of it.
     for (const child of database.node.findAll()) {
       if (CfnResource.isCfnResource(child) && /^AWS::RDS::DB(Cluster|Instance)$/.test(child.cfnResourceType)) {
-        targetGroup.addDependency(child);
+        targetGroup.node.addDependency(child);
       }
     }
     return proxy;
@@ -218,7 +218,7 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
   #makeRole(auth: 'iam' | 'secret'): Role {
     const connect = new PolicyStatement({
       actions: ['rds-db:connect'],
-      resources: auth === 'iam' ? this.users.map((user) => this.target.connectArn(user)) : [],
+      resources: auth === 'iam' ? located(this, () => this.users.map((user) => this.target.connectArn(user))) : [],
     });
     return new Role(this, 'Role', {
       assumedBy: new ServicePrincipal('rds.amazonaws.com'),
@@ -226,6 +226,15 @@ export class PooledDatabaseProxy extends Construct implements IConnectable {
       ...(auth === 'iam' && { inlinePolicies: { connect: new PolicyDocument({ statements: [connect] }) } }),
     });
   }
+}
+
+/** @throws Error when no way to the database can be opened. */
+function factsOf({ database, resourceId, databaseSecurityGroups: securityGroups }: PooledDatabaseProxyProps): Target {
+  const facts = serverFacts(database, { resourceId, securityGroups });
+  if (facts.securityGroups.length > 0 || securityGroups !== undefined) return facts;
+  throw new Error(
+    `the security groups of the ${facts.label} are not known, so no way to it can be opened. Pass databaseSecurityGroups, or [] if something else opens it.`,
+  );
 }
 
 function timeoutSeconds(fn: LambdaFunction): number | undefined {
@@ -274,6 +283,7 @@ function checkProps(scope: Construct, props: PooledDatabaseProxyProps): void {
   } else if (secrets.length === 0) {
     refuse('auth is "secret", but no secrets are given: pass one for each database user.');
   }
+  for (const secret of secrets) located(scope, () => completeArn(secret));
   if (props.reader && !isCluster(props.database)) {
     refuse('reader is true, but only clusters have readers, and the database is an instance.');
   }
@@ -303,8 +313,8 @@ function checkTimes(
 
 function checkPercents(props: PooledDatabaseProxyProps, refuse: (what: string) => never): void {
   const { maxConnectionsPercent: most = 90, maxIdleConnectionsPercent: idle } = props;
-  if (!Token.isUnresolved(most) && !(Number.isInteger(most) && most >= 2 && most <= 100)) {
-    refuse(`maxConnectionsPercent is ${most}: it is a whole number from 2 to 100.`);
+  if (!Token.isUnresolved(most) && !(Number.isInteger(most) && most >= 1 && most <= 100)) {
+    refuse(`maxConnectionsPercent is ${most}: it is a whole number from 1 to 100.`);
   }
   if (idle !== undefined && !Token.isUnresolved(idle) && !(Number.isInteger(idle) && idle >= 0 && idle <= most)) {
     refuse(`maxIdleConnectionsPercent is ${idle}: it is a whole number from 0 to maxConnectionsPercent (${most}).`);

@@ -2,7 +2,7 @@
 
 import { ArnFormat, Stack, Token } from 'aws-cdk-lib';
 import type { ISecurityGroup } from 'aws-cdk-lib/aws-ec2';
-import type { CfnDBProxy, IDatabaseProxy } from 'aws-cdk-lib/aws-rds';
+import type { IDatabaseProxy } from 'aws-cdk-lib/aws-rds';
 import { connectArn, type Known, portOf, type Target } from './database-facts.ts';
 import { proxyPort } from './pooled-database-proxy.ts';
 import { isOff, rendered, resourceOf } from './resources.ts';
@@ -37,7 +37,7 @@ function resourceIdOf(proxy: IDatabaseProxy, label: string, given: string | unde
 }
 
 function iamFaults(proxy: IDatabaseProxy, label: string): readonly string[] {
-  const resource = resourceOf<CfnDBProxy>(proxy, 'AWS::RDS::DBProxy');
+  const resource = resourceOf(proxy, 'AWS::RDS::DBProxy');
   if (resource === undefined) return [];
   const faults: string[] = [];
   if (isOff(resource, resource.requireTls)) {

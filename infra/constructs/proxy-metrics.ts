@@ -6,7 +6,7 @@ import { Metric, Stats } from 'aws-cdk-lib/aws-cloudwatch';
 const period = Duration.minutes(1);
 
 /** Names of the metrics, each with the statistic that the guide recommends for it. */
-const statistics = {
+const statistics: Readonly<Record<ProxyMetricName, string>> = {
   ClientConnections: Stats.SUM,
   DatabaseConnections: Stats.SUM,
   DatabaseConnectionsCurrentlyBorrowed: Stats.SUM,
@@ -16,10 +16,17 @@ const statistics = {
   DatabaseConnectionsBorrowLatency: Stats.AVERAGE,
   /** In microseconds. */
   QueryDatabaseResponseLatency: Stats.AVERAGE,
-} as const;
+};
 
 /** Names a metric of RDS Proxy. */
-export type ProxyMetricName = keyof typeof statistics;
+export type ProxyMetricName =
+  | 'ClientConnections'
+  | 'DatabaseConnections'
+  | 'DatabaseConnectionsCurrentlyBorrowed'
+  | 'DatabaseConnectionsCurrentlySessionPinned'
+  | 'MaxDatabaseConnectionsAllowed'
+  | 'DatabaseConnectionsBorrowLatency'
+  | 'QueryDatabaseResponseLatency';
 
 /** A metric of one proxy, all its endpoints together. */
 export function proxyMetric(proxyName: string, metricName: ProxyMetricName): Metric {

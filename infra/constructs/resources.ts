@@ -2,13 +2,24 @@
 
 import { CfnResource, type IResolvable, Reference, Stack, Token, Tokenization } from 'aws-cdk-lib';
 import type { CfnSecurityGroup, ISecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import type { CfnFunction } from 'aws-cdk-lib/aws-lambda';
+import type { CfnDBCluster, CfnDBInstance, CfnDBProxy } from 'aws-cdk-lib/aws-rds';
 import type { IConstruct } from 'constructs';
 
+/** The types of resources that are looked at. */
+interface Resources {
+  readonly 'AWS::EC2::SecurityGroup': CfnSecurityGroup;
+  readonly 'AWS::Lambda::Function': CfnFunction;
+  readonly 'AWS::RDS::DBCluster': CfnDBCluster;
+  readonly 'AWS::RDS::DBInstance': CfnDBInstance;
+  readonly 'AWS::RDS::DBProxy': CfnDBProxy;
+}
+
 /** Returns the resource that a construct made, if it is of that type. */
-export function resourceOf<T extends CfnResource>(construct: IConstruct, type: string): T | undefined {
+export function resourceOf<T extends keyof Resources>(construct: IConstruct, type: T): Resources[T] | undefined {
   const child = construct.node.defaultChild;
   return child !== undefined && CfnResource.isCfnResource(child) && child.cfnResourceType === type
-    ? (child as T)
+    ? (child as Resources[T])
     : undefined;
 }
 
@@ -25,7 +36,7 @@ export function isOff(resource: CfnResource, flag: boolean | IResolvable | undef
 
 /** Says which VPC a security group is in: its id, or the construct that makes it; nothing where that is not known. */
 export function vpcOfGroup(group: ISecurityGroup): string | IConstruct | undefined {
-  const vpcId = resourceOf<CfnSecurityGroup>(group, 'AWS::EC2::SecurityGroup')?.vpcId;
+  const vpcId = resourceOf(group, 'AWS::EC2::SecurityGroup')?.vpcId;
   return typeof vpcId === 'string' ? knownVpc(vpcId) : undefined;
 }
 
@@ -36,4 +47,13 @@ export function knownVpc(vpcId: string): string | IConstruct | undefined {
   if (!Reference.isReference(token)) return undefined;
   const { target } = token;
   return CfnResource.isCfnResource(target) && target.cfnResourceType === 'AWS::EC2::VPC' ? target : undefined;
+}
+
+/** Runs a step and puts a construct's path before the errors of it. */
+export function located<T>(scope: IConstruct, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw error instanceof Error ? new Error(`${scope.node.path}: ${error.message}`, { cause: error }) : error;
+  }
 }

@@ -2,7 +2,7 @@
 // values checked by its rules. A value that is known only at deployment is passed on unchecked.
 
 import { Stack, Token } from 'aws-cdk-lib';
-import type { CfnFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { EnvError, type OptionName, readEnv, variables } from '../../src/env.ts';
 import { resourceOf } from './resources.ts';
 
@@ -107,7 +107,7 @@ function checked(environment: Environment, where: string): Environment {
 
 /** Returns the environment that a function has so far, as the template will show it. */
 export function presentEnvironment(fn: LambdaFunction): Readonly<Record<string, unknown>> {
-  const resource = resourceOf<CfnFunction>(fn, 'AWS::Lambda::Function');
+  const resource = resourceOf(fn, 'AWS::Lambda::Function');
   const environment = Stack.of(fn).resolve(resource?.environment) as
     | { variables?: Record<string, unknown> }
     | undefined;

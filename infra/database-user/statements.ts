@@ -13,10 +13,6 @@ function sequencePrivileges(privileges: readonly TablePrivilege[]): string[] {
   return [...(privileges.includes('SELECT') ? ['SELECT'] : []), ...(writes ? ['USAGE'] : [])];
 }
 
-/** ALTER DEFAULT PRIVILEGES holds for objects of one owner each; without FOR ROLE, for those of whoever says it. */
-const owners = (grant: SchemaWish): string[] =>
-  grant.owners.length === 0 ? [''] : grant.owners.map((owner) => `FOR ROLE ${name(owner)} `);
-
 /** A role that can log in, and does not hold anything yet. */
 export const createRole = (user: string): string[] => [
   `CREATE ROLE ${name(user)} LOGIN`,
@@ -35,50 +31,55 @@ export const joinIam = (user: string): string => `GRANT rds_iam TO ${name(user)}
 
 export const leaveIam = (user: string): string => `REVOKE rds_iam FROM ${name(user)}`;
 
-/** Everything in the database that the wish names. */
-export function grantAll({ user, database, grants }: UserWish): string[] {
-  return [
-    `GRANT CONNECT ON DATABASE ${name(database)} TO ${name(user)}`,
-    ...grants.flatMap((grant) => grantIn(user, grant)),
-  ];
+/** What there is in a schema already. */
+export interface SchemaObjects {
+  /** Tables, and what is granted like one: views, materialised views, foreign tables. */
+  readonly tables: readonly string[];
+  readonly sequences: readonly string[];
 }
 
-function grantIn(user: string, grant: SchemaWish): string[] {
-  const [schema, role] = [name(grant.schema), name(user)];
-  const tables = grant.privileges.join(', ');
-  const sequences = sequencePrivileges(grant.privileges).join(', ');
-  const lines = [`GRANT USAGE${grant.create ? ', CREATE' : ''} ON SCHEMA ${schema} TO ${role}`];
-  for (const [privileges, objects] of [
-    [tables, 'TABLES'],
-    [sequences, 'SEQUENCES'],
-  ]) {
-    if (privileges === '') continue;
-    lines.push(`GRANT ${privileges} ON ALL ${objects} IN SCHEMA ${schema} TO ${role}`);
-    for (const forOwner of owners(grant)) {
-      lines.push(
-        `ALTER DEFAULT PRIVILEGES ${forOwner}IN SCHEMA ${schema} GRANT ${privileges} ON ${objects} TO ${role}`,
-      );
-    }
-  }
-  return lines;
-}
-
-/** Takes back what {@link grantAll} gives in one schema. Taking back what was never given is nothing. */
-export function revokeIn(user: string, grant: SchemaWish): string[] {
-  const [schema, role] = [name(grant.schema), name(user)];
-  return [
-    `REVOKE ALL ON SCHEMA ${schema} FROM ${role}`,
-    ...['TABLES', 'SEQUENCES'].flatMap((objects) => [
-      `REVOKE ALL ON ALL ${objects} IN SCHEMA ${schema} FROM ${role}`,
-      ...owners(grant).map(
-        (forOwner) => `ALTER DEFAULT PRIVILEGES ${forOwner}IN SCHEMA ${schema} REVOKE ALL ON ${objects} FROM ${role}`,
-      ),
-    ]),
-  ];
-}
+export const connect = ({ user, database }: UserWish): string =>
+  `GRANT CONNECT ON DATABASE ${name(database)} TO ${name(user)}`;
 
 export const disconnect = ({ user, database }: UserWish): string =>
   `REVOKE ALL ON DATABASE ${name(database)} FROM ${name(user)}`;
+
+/** What the wish says of one schema: on what there is, and on what its owners make later. */
+export function grantIn(user: string, grant: SchemaWish, there: SchemaObjects): string[] {
+  const role = name(user);
+  const give = (privileges: readonly string[], kind: Kind): string[] =>
+    privileges.length === 0
+      ? []
+      : each(grant, there, kind, (on) => `GRANT ${privileges.join(', ')} ON ${on} TO ${role}`);
+  return [
+    `GRANT USAGE${grant.create ? ', CREATE' : ''} ON SCHEMA ${name(grant.schema)} TO ${role}`,
+    ...give(grant.privileges, 'TABLE'),
+    ...give(sequencePrivileges(grant.privileges), 'SEQUENCE'),
+  ];
+}
+
+/** Takes back what {@link grantIn} gives. Taking back what was never given is nothing. */
+export function revokeIn(user: string, grant: SchemaWish, there: SchemaObjects): string[] {
+  const role = name(user);
+  const take = (kind: Kind): string[] => each(grant, there, kind, (on) => `REVOKE ALL ON ${on} FROM ${role}`);
+  return [`REVOKE ALL ON SCHEMA ${name(grant.schema)} FROM ${role}`, ...take('TABLE'), ...take('SEQUENCE')];
+}
+
+type Kind = 'TABLE' | 'SEQUENCE';
+
+/**
+ * One statement for all objects of a kind that there are, and one for those that each owner makes later: ALTER DEFAULT
+ * PRIVILEGES holds for the objects of one role; without FOR ROLE, for those of whoever says it.
+ */
+function each(grant: SchemaWish, there: SchemaObjects, kind: Kind, statement: (on: string) => string): string[] {
+  const schema = name(grant.schema);
+  const objects = (kind === 'TABLE' ? there.tables : there.sequences).map((object) => `${schema}.${name(object)}`);
+  const owners = grant.owners.length === 0 ? [''] : grant.owners.map((owner) => `FOR ROLE ${name(owner)} `);
+  return [
+    ...(objects.length === 0 ? [] : [statement(`${kind} ${objects.join(', ')}`)]),
+    ...owners.map((owner) => `ALTER DEFAULT PRIVILEGES ${owner}IN SCHEMA ${schema} ${statement(`${kind}S`)}`),
+  ];
+}
 
 /** A setting of this role in this database: another database's user of the same name keeps its own. */
 export function setSetting({ user, database }: UserWish, setting: string, values: readonly string[]): string {

@@ -1,16 +1,19 @@
 /** Makes a database user what it is to be, and takes it away again. It is handed a transaction, and knows no CloudFormation. */
+import pg from 'pg';
 import type { Transaction } from 'thawpool';
 import {
   allowLogin,
+  connect,
   createRole,
   disconnect,
   dropRole,
-  grantAll,
+  grantIn,
   joinIam,
   leaveIam,
   mark,
   resetSetting,
   revokeIn,
+  type SchemaObjects,
   setPassword,
   setSetting,
 } from './statements.ts';
@@ -74,8 +77,10 @@ export async function ensureUser(tx: Transaction, wish: UserWish, work: UserWork
   await logInBy(tx, wish, role);
   if (verifier !== undefined) await tx.query(setPassword(user, verifier));
   // All in one transaction: nobody sees the moment between taking and giving.
-  for (const grant of managed(wish, before)) if (await hasSchema(tx, grant)) await run(tx, revokeIn(user, grant));
-  await run(tx, grantAll(wish));
+  for (const grant of managed(wish, before)) await revoke(tx, user, grant);
+  await tx.query(connect(wish));
+  for (const grant of wish.grants)
+    await run(tx, grantIn(user, grant, grantable(await objectsOf(tx, user, grant), grant)));
   await applySettings(tx, wish, before);
   log(`Role "${user}" has what it is to have in database "${wish.database}".`);
 }
@@ -110,9 +115,55 @@ function managed(wish: UserWish, before: UserWish | undefined): SchemaWish[] {
 const differs = (one: SchemaWish, other: SchemaWish | undefined): boolean =>
   other === undefined || one.owners.join('\0') !== other.owners.join('\0');
 
-async function hasSchema(tx: Transaction, { schema }: SchemaWish): Promise<boolean> {
-  const { rows } = await tx.query('select from pg_namespace where nspname = $1', [schema]);
-  return rows.length > 0;
+/** Takes back what may have been given in a schema, if it is still there. */
+async function revoke(tx: Transaction, user: string, grant: SchemaWish): Promise<void> {
+  const { rows } = await tx.query('select from pg_namespace where nspname = $1', [grant.schema]);
+  if (rows.length === 0) return;
+  // What the administrator cannot give away it has never given.
+  const ours = (await objectsOf(tx, user, grant)).filter((object) => object.ours);
+  await run(tx, revokeIn(user, grant, namesOf(ours)));
+}
+
+interface SchemaObject {
+  readonly name: string;
+  readonly sequence: boolean;
+  readonly owner: string;
+  /** The administrator may grant it: it owns it, or is a member of the role that does. */
+  readonly ours: boolean;
+}
+
+/**
+ * What is to be granted in a schema. Not among it: what the user owns, and so may do everything with, and what belongs to
+ * an extension, which on RDS is the platform's (PostGIS's spatial_ref_sys), and which the extension has granted itself.
+ */
+async function objectsOf(tx: Transaction, user: string, { schema }: SchemaWish): Promise<SchemaObject[]> {
+  const { rows } = await tx.query<SchemaObject>(
+    `select c.relname as name, c.relkind = 'S' as sequence, r.rolname as owner,
+       pg_has_role(current_user, c.relowner, 'USAGE') as ours
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
+     where n.nspname = $1 and r.rolname <> $2 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+       and not exists (select from pg_depend d
+         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+     order by c.relname`,
+    [schema, user],
+  );
+  return rows;
+}
+
+const namesOf = (objects: readonly SchemaObject[]): SchemaObjects => ({
+  tables: objects.filter((object) => !object.sequence).map((object) => object.name),
+  sequences: objects.filter((object) => object.sequence).map((object) => object.name),
+});
+
+/** @throws Error that names what the administrator may not give away */
+function grantable(objects: readonly SchemaObject[], { schema }: SchemaWish): SchemaObjects {
+  const [first, ...others] = objects.filter((object) => !object.ours);
+  if (first === undefined) return namesOf(objects);
+  throw new Error(
+    `"${schema}"."${first.name}"${others.length > 0 ? ` and ${others.length} more` : ''} cannot be granted: it belongs to ` +
+      `"${first.owner}", of which the administrator is no member. Make it one: GRANT ${pg.escapeIdentifier(first.owner)} TO ` +
+      'the administrator; and name that role in owners, if it is the one that makes tables.',
+  );
 }
 
 async function applySettings(tx: Transaction, wish: UserWish, before: UserWish | undefined): Promise<void> {
@@ -131,7 +182,7 @@ export async function removeUser(tx: Transaction, wish: UserWish, { log }: Pick<
   const role = await roleOf(tx, user);
   if (role === undefined) return log(`There is no role "${user}" any more.`);
   refuseMighty(user, role);
-  for (const grant of wish.grants) if (await hasSchema(tx, grant)) await run(tx, revokeIn(user, grant));
+  for (const grant of wish.grants) await revoke(tx, user, grant);
   await tx.query(disconnect(wish));
   for (const setting of Object.keys(wish.settings)) await tx.query(resetSetting(wish, setting));
   if (!role.ours) return log(`Role "${user}" was there before: it has lost what it was given, and stays.`);

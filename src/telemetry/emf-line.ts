@@ -36,11 +36,21 @@ export function emfLine({ values, details }: Folded, facts: LineFacts): string {
     // First, so that no dimension of the user's takes the place of a metric.
     ...facts.dimensions,
     FunctionName: facts.functionName,
-    PoolName: facts.poolName,
+    PoolName: dimensionOf(facts.poolName),
     requestId: facts.requestId,
     epoch: facts.epoch,
     ...details,
   };
   for (const name of names) line[name] = values[name];
   return `${JSON.stringify(line)}\n`;
+}
+
+/** A pool may have any name; CloudWatch takes up to 1024 characters of printable ASCII, and not none (API reference, Dimension). */
+function dimensionOf(name: string): string {
+  return (
+    name
+      .replaceAll(/[^\x20-\x7e]/g, '_')
+      .slice(0, 1024)
+      .trim() || 'unnamed'
+  );
 }

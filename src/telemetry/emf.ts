@@ -2,9 +2,9 @@
 
 import type { PoolEvent, PoolStats } from '../pool/index.ts';
 import { emfLine } from './emf-line.ts';
-import { detailNames, Fold } from './fold.ts';
-import { type MeteredPool, poolsOf } from './metered-pool.ts';
-import { defaultNamespace, metrics, namespacePattern } from './metric-names.ts';
+import { Fold } from './fold.ts';
+import type { MeteredPool } from './metered-pool.ts';
+import { defaultNamespace } from './metric-names.ts';
 import { writeToStdout } from './stdout.ts';
 
 /** Where metrics go, and under which names. */
@@ -28,7 +28,7 @@ export interface EmfOptions {
 export interface EmfMetrics {
   /** Writes a line for each pool in which something has happened since the last one. */
   flush(requestId?: string): void;
-  /** Ends it. What has not been written is not. */
+  /** Ends it: what has not been written is not any more. */
   stop(): void;
 }
 
@@ -38,26 +38,12 @@ export interface Past {
   readonly events: readonly PoolEvent[];
 }
 
-/** CloudWatch's limit of dimensions (CloudWatch embedded metric format, DimensionSet), less our two. */
-const mostDimensions = 28;
-
 /** Whether this process has written a line: the first one tells of a cold start. */
 const thisProcess = { fresh: true };
 
 /**
- * Writes down what happens in a pool, and in its reader where that is a pool of its own, as metrics of CloudWatch: one
- * line of embedded metric format for each, whenever `flush()` is called.
- *
- * `THAWPOOL_METRICS=emf` does the same at the end of each invocation. This is for other places, and for other writers.
- *
- * @throws TypeError when the namespace or a dimension is none that CloudWatch takes
- */
-export function emfMetrics(pool: MeteredPool, options: EmfOptions = {}): EmfMetrics {
-  return startEmf(poolsOf(pool), options);
-}
-
-/**
- * Does what `emfMetrics()` does, for each of these pools.
+ * Does what `emfMetrics()` does, for each of these pools, and believes its options: where metrics are switched on, they
+ * have been checked before.
  *
  * @param pasts - for each pool, what came before
  * @param coldStart - whether a line has been written by this process
@@ -74,7 +60,6 @@ export function startEmf(
     functionName: functionName || process.env['AWS_LAMBDA_FUNCTION_NAME'] || 'local',
     dimensions,
   };
-  check(facts.namespace, dimensions);
   let warned = false;
   const failed = (error: unknown): void => {
     if (warned) return;
@@ -104,32 +89,9 @@ export function startEmf(
     }
   };
   const stop = (): void => {
-    for (const each of metered) each.stop();
+    for (const each of metered.splice(0)) each.stop();
   };
   return { flush, stop };
-}
-
-function check(namespace: string, dimensions: Readonly<Record<string, string>>): void {
-  if (!namespacePattern.test(namespace)) {
-    throw new TypeError(
-      `namespace must be 1 to 255 letters, digits, blanks or . - _ / # : and not begin with AWS/, got ${JSON.stringify(namespace)}`,
-    );
-  }
-  const entries = Object.entries(dimensions);
-  if (entries.length > mostDimensions) {
-    throw new TypeError(`CloudWatch takes ${mostDimensions} dimensions besides ours, got ${entries.length}`);
-  }
-  const properties = ['_aws', 'FunctionName', 'PoolName', 'requestId', 'epoch', ...detailNames];
-  const taken = new Set([...properties, ...Object.keys(metrics)]);
-  for (const [name, value] of entries) {
-    if (taken.has(name)) throw new TypeError(`dimensions must not have ${name}, which the line has a use for`);
-    // CloudWatch API reference, Dimension: printable ASCII, not only blanks; names do not begin with a colon.
-    if (!/^(?!:)(?=.*\S)[\x20-\x7e]{1,255}$/.test(name) || !/^(?=.*\S)[\x20-\x7e]{1,1024}$/.test(value)) {
-      throw new TypeError(
-        `dimension ${JSON.stringify(name)} must be of printable ASCII, 255 characters at most and its value 1024, got ${JSON.stringify(value)}`,
-      );
-    }
-  }
 }
 
 function warn(message: string): void {

@@ -115,6 +115,8 @@ describe('the functions as they are deployed', () => {
     expect(await lab.sessions()).toHaveLength(1);
     expect(await lab.sessions()).not.toEqual(before);
     expect(lab.sandbox.starts).toBe(1);
+    // Each invocation wrote its line for CloudWatch.
+    expect(lab.sandbox.stdout.match(/^{"_aws":.*"CloudWatchMetrics"/gm)).toHaveLength(2);
   });
 
   it.each([

@@ -20,6 +20,7 @@ import { SecretsManagerDouble } from '../support/secrets-manager/secrets-manager
 import { failure, useDatabase, usePools } from './support.ts';
 
 const database = useDatabase();
+const second = useDatabase();
 const pools = usePools(() => ({ connectionString: database.connectionString, max: 1 }));
 const name = pg.escapeIdentifier;
 
@@ -106,8 +107,8 @@ async function may(user: string, table: string, privilege: string): Promise<bool
 }
 
 async function logIn(user: string, password: string): Promise<pg.Client> {
-  const url = Object.assign(new URL(database.connectionString), { username: '', password: '' }).toString();
-  const client = new pg.Client({ connectionString: url, user, password });
+  const { host, port } = inject('postgres');
+  const client = new pg.Client({ host, port, database: database.name, user, password });
   await client.connect();
   return client;
 }
@@ -170,11 +171,11 @@ describe('making a user', () => {
   ])('takes the name %j as it is', async (like) => {
     const user = newUser(like);
     const grants = schemaWishes([{ schema: 'Other Things', privileges: ['SELECT'] }]);
-    const wish = wishFor(user, { grants, settings: { 'myapp.tenant': [`a'b"c; drop table items`] } });
+    const wish = wishFor(user, { grants, settings: { application_name: [`a'b"c; drop table items`] } });
     await ensure(wish);
     await ensure(wish, wish);
     expect(await may(user, '"Other Things".words', 'SELECT')).toBe(true);
-    expect((await everything(user))['settings']).toEqual([[`myapp.tenant=a'b"c; drop table items`]]);
+    expect((await everything(user))['settings']).toEqual([[`application_name=a'b"c; drop table items`]]);
     await remove(wish);
     expect(await everything(user)).toMatchObject({ attributes: null });
     expect(await database.query('select count(*) from items')).toHaveLength(1);
@@ -196,6 +197,33 @@ describe('making a user', () => {
     const wish = wishFor(user, { may: [{ schema: 'nowhere', privileges: 'read-only' }] });
     expect(await failure(ensure(wish))).toMatchObject({ code: '3F000', message: 'schema "nowhere" does not exist' });
     expect(await everything(user)).toMatchObject({ attributes: null });
+  });
+
+  test('names the owner of what the administrator may not give away', async () => {
+    const [user, owner] = [newUser(), newUser('stranger')];
+    await database.query(`create role ${name(owner)}`);
+    await database.query('create schema strange');
+    await database.query(`grant ${name(owner)} to current_user`);
+    await database.query(`grant usage, create on schema strange to ${name(owner)}`);
+    await database.query(`set role ${name(owner)}`);
+    await database.query('create table strange.one (id int)');
+    await database.query('create table strange.two (id int)');
+    await database.query('reset role');
+    const wish = wishFor(user, { may: [{ schema: 'strange', privileges: 'read-only' }] });
+    await database.query(`revoke ${name(owner)} from current_user`);
+    const [me] = await database.query<{ member: boolean }>(`select pg_has_role(current_user, $1, 'USAGE') as member`, [
+      owner,
+    ]);
+    // A superuser, which the owner of DATABASE_URL may be, is a member of everything.
+    if (me?.member === false) {
+      expect((await failure(ensure(wish))).message).toBe(
+        `"strange"."one" and 1 more cannot be granted: it belongs to "${owner}", of which the administrator is no member. ` +
+          `Make it one: GRANT "${owner}" TO the administrator; and name that role in owners, if it is the one that makes tables.`,
+      );
+    }
+    await database.query(`grant ${name(owner)} to current_user`);
+    await ensure(wish);
+    expect(await may(user, 'strange.one', 'SELECT')).toBe(true);
   });
 
   test('is made once when several make it at the same time', async () => {
@@ -260,21 +288,20 @@ describe('changing a user', () => {
 
   test('sets what its sessions have, lists as lists, and resets what is left out', async () => {
     const user = newUser();
-    const settings = { statement_timeout: ['5s'], search_path: ['Other Things', 'public'], 'myapp.tenant': ['7'] };
+    const settings = { statement_timeout: ['5s'], search_path: ['Other Things', 'public'] };
     const before = wishFor(user, { iam: false, settings });
     await ensure(before, undefined, scramVerifier('secret word'));
     const shown = async () => {
       const client = await logIn(user, 'secret word');
       const { rows } = await client.query(
-        `select current_setting('statement_timeout') as time, current_setting('search_path') as path,
-           current_setting('myapp.tenant', true) as tenant`,
+        `select current_setting('statement_timeout') as time, current_setting('search_path') as path`,
       );
       await client.end();
       return rows[0] as unknown;
     };
-    expect(await shown()).toEqual({ time: '5s', path: '"Other Things", public', tenant: '7' });
+    expect(await shown()).toEqual({ time: '5s', path: '"Other Things", public' });
     await ensure(wishFor(user, { iam: false, settings: { statement_timeout: ['9s'] } }), before);
-    expect(await shown()).toEqual({ time: '9s', path: '"$user", public', tenant: null });
+    expect(await shown()).toEqual({ time: '9s', path: '"$user", public' });
   });
 
   test('goes from IAM to a password and back', async () => {
@@ -330,7 +357,15 @@ describe('removing a user', () => {
       `Role "${user}" has lost what it was given, and stays: owner of table precious`,
     ]);
     expect(await everything(user)).toMatchObject({ schemas: null, later: null, attributes: { rolcanlogin: true } });
-    expect(await database.query('select from precious')).toEqual([]);
+    expect(
+      await database.query('select relowner::regrole::text as owner from pg_class where relname = $1', ['precious']),
+    ).toEqual([{ owner: user }]);
+    // What it owns is no hindrance to having it back.
+    await ensure(wish);
+    await ensure(wish, wish);
+    expect(await may(user, 'items', 'INSERT')).toBe(true);
+    await database.query(`grant ${name(user)} to current_user`);
+    await database.query('drop table precious');
   });
 
   test('removes what is left when a schema is gone', async () => {
@@ -398,7 +433,10 @@ describe('the bundled function', () => {
   }
 
   /** Sends CloudFormation's event, and returns what CloudFormation gets back, and all that was logged. */
-  async function send(event: Readonly<Record<string, unknown>>, millis = 60_000) {
+  async function send(
+    event: Readonly<Record<string, unknown>>,
+    { millis = 60_000, hears }: { readonly millis?: number; readonly hears?: (output: string) => void } = {},
+  ) {
     const answered: string[] = [];
     const cloudFormation = createServer((request, response) => {
       void text(request).then((body) => {
@@ -416,6 +454,7 @@ describe('the bundled function', () => {
       },
     );
     const ended = once(child, 'close');
+    child.stdout.on('data', (chunk: Buffer) => hears?.(String(chunk)));
     const said = Promise.all([text(child.stdout), text(child.stderr)]);
     child.stdin.end(
       JSON.stringify({
@@ -432,6 +471,7 @@ describe('the bundled function', () => {
     const [out, err] = await said;
     expect(answered, err).toHaveLength(1);
     return {
+      // The whole of it: a test that fails shows the reason.
       answer: JSON.parse(answered[0] ?? '') as { Status: string; PhysicalResourceId: string; Reason: string },
       raw: answered[0] ?? '',
       said: out + err,
@@ -465,22 +505,39 @@ describe('the bundled function', () => {
     expect(create.raw).not.toContain(secretArn);
   });
 
+  test('shares a user of two databases, made at once, which goes with the last of them', async () => {
+    const user = newUser();
+    const properties = [database, second].map((one) => propertiesOf(user, { Database: one.name }));
+    const made = await Promise.all(properties.map((one) => send({ RequestType: 'Create', ResourceProperties: one })));
+    expect(made.map(({ answer }) => answer.Status)).toEqual(['SUCCESS', 'SUCCESS']);
+    const removed: string[] = [];
+    for (const [index, one] of properties.entries()) {
+      const { PhysicalResourceId } = made[index]?.answer ?? {};
+      const { said } = await send({ RequestType: 'Delete', PhysicalResourceId, ResourceProperties: one });
+      removed.push(said.includes(`Dropped role "${user}".`) ? 'dropped' : 'kept');
+    }
+    expect(removed).toEqual(['kept', 'dropped']);
+  });
+
   test('gives a user the password of its secret', async () => {
     const user = newUser();
     const own = manager.store.create('user', { username: user, password: 'the users own' });
     const more = { Iam: 'false', PasswordSecretArn: own.arn };
     const { answer, raw, said } = await send({ RequestType: 'Create', ResourceProperties: propertiesOf(user, more) });
-    expect(answer.Status).toBe('SUCCESS');
+    expect(answer).toMatchObject({ Status: 'SUCCESS' });
     expect(raw + said).not.toContain('the users own');
     await (await logIn(user, 'the users own')).end();
   });
 
   test('tries again while the secret cannot be read', async () => {
     const user = newUser();
-    manager.fail('InternalServiceError', 'It failed.', 500, 12);
-    const { answer, said } = await send({ RequestType: 'Create', ResourceProperties: propertiesOf(user) });
-    await manager.healed();
-    expect(answer.Status).toBe('SUCCESS');
+    const late = manager.store.create('late');
+    const { answer, said } = await send(
+      { RequestType: 'Create', ResourceProperties: propertiesOf(user, { SecretArn: late.arn }) },
+      // Once it has failed, the secret gets what it is to hold.
+      { hears: (output) => void (output.includes('Trying again: ') && late.put({ username: admin, password })) },
+    );
+    expect(answer).toMatchObject({ Status: 'SUCCESS' });
     expect(said).toContain('Trying again: ');
   });
 
@@ -511,7 +568,7 @@ describe('the bundled function', () => {
         PhysicalResourceId: `${user}@${database.name}`,
         ResourceProperties: propertiesOf(user, { Host: LOOPBACK, Port: String(nobody) }),
       },
-      11_000,
+      { millis: 11_000 },
     );
     expect(answer).toMatchObject({ Status: 'SUCCESS', PhysicalResourceId: `${user}@${database.name}` });
     expect(said).toContain('The user stays as it is: ');

@@ -169,6 +169,12 @@ const forbidden: Case[] = [
     rule: imports,
   },
   {
+    title: 'infra: another file of src/telemetry',
+    file: 'infra/constructs/t.ts',
+    code: "import { a } from '../../src/telemetry/index.ts';\nexport const b = a;\n",
+    rule: imports,
+  },
+  {
     title: 'infra: the index',
     file: 'infra/b.ts',
     code: "import { a } from '../src/index.ts';\nexport const b = a;\n",
@@ -355,6 +361,11 @@ const permitted: Case[] = [
     title: 'infra imports src/env.ts',
     file: 'infra/constructs/env.ts',
     code: "import { env } from '../../src/env.ts';\nexport const e = env;\n",
+  },
+  {
+    title: 'infra imports the names of the metrics',
+    file: 'infra/constructs/metrics.ts',
+    code: "import { names } from '../../src/telemetry/metric-names.ts';\nexport const n = names;\n",
   },
   { title: 'infra handlers import the package', file: 'infra/handlers/h.ts', code: "export * from 'thawpool';\n" },
   {

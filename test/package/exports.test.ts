@@ -9,6 +9,7 @@ import { type Packed, packed } from './global-packed.ts';
 const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   '.': ['AcquireError', 'AmbiguousResultError', 'PgPool', 'PoolError', 'createPool', 'getPool', 'withPool'],
   './auth': ['CredentialsError', 'dsqlCredentials', 'iamCredentials', 'secretCredentials'],
+  './cdk': ['ConnectionBudget', 'DatabaseUser', 'PoolDashboard', 'PooledDatabaseAccess', 'PooledDatabaseProxy'],
   './core': ['AcquireError', 'Pool', 'PoolError', 'elapsedMillis', 'systemClock'],
   './middy': ['default', 'pgPool'],
   './telemetry': ['emfMetrics'],
@@ -46,15 +47,27 @@ describe('the names', () => {
 });
 
 describe('the tarball', () => {
-  test('holds the sources, what is built from them, and four documents', () => {
-    const kinds = at.files.filter((file) => !/^(src\/.+\.ts|dist\/.+\.(js|d\.ts)(\.map)?)$/.test(file));
-    expect(kinds).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
+  const sources = String.raw`(src|infra/(constructs|database-user))/.+\.ts`;
+
+  test('holds the sources, what is built from them, the function of DatabaseUser, and four documents', () => {
+    const source = new RegExp(`^${sources}$`);
+    const built = new RegExp(`^dist/${sources.replace(/ts$/, String.raw`(js|d\.ts)(\.map)?`)}$`);
+    const kinds = at.files.filter((file) => !source.test(file) && !built.test(file));
+    expect(kinds).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist/infra/database-user/index.mjs',
+      'package.json',
+    ]);
   });
 
-  test('holds no tests, no infrastructure and no build leftovers', () => {
+  test('holds no tests, of the infrastructure the constructs only, and no build leftovers', () => {
     expect(
       at.files.filter((file) =>
-        /(^|\/)(test|tests|infra|bench|examples|docs|node_modules|cdk\.out)\/|\.(test|spec)\.|tsbuildinfo/.test(file),
+        /(^|\/)(test|tests|infra(?!\/(constructs|database-user)\/)|bench|examples|docs|node_modules|cdk\.out)\/|\.(test|spec)\.|tsbuildinfo/.test(
+          file,
+        ),
       ),
     ).toEqual([]);
   });
@@ -69,11 +82,10 @@ describe('the tarball', () => {
   });
 
   test('holds for every module its source, and for every source its module', () => {
-    const stems = (start: string, end: string) =>
-      at.files
-        .filter((file) => file.startsWith(start) && file.endsWith(end))
-        .map((file) => file.slice(start.length, -end.length));
-    expect(stems('dist/', '.d.ts')).toEqual(stems('src/', '.ts'));
+    const stems = (start: RegExp, end: string) =>
+      at.files.filter((file) => start.test(file) && file.endsWith(end)).map((file) => file.slice(0, -end.length));
+    const built = stems(/^dist\//, '.d.ts').map((file) => file.replace(/^dist\//, ''));
+    expect(built).toEqual(stems(/^(src|infra)\//, '.ts'));
   });
 
   test('holds source maps that lead to the sources', () => {

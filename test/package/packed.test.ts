@@ -1,7 +1,7 @@
 // The package as a user gets it: the tarball installed beside pg and Middy in an empty project, imported, type-checked,
 // bundled with esbuild as for Lambda, and started under both of Lambda's Node versions.
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -13,7 +13,7 @@ import { type Packed, packed } from './global-packed.ts';
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '../..');
 
-const SUBPATHS = ['thawpool', 'thawpool/core', 'thawpool/middy'] as const;
+const SUBPATHS = ['thawpool', 'thawpool/cdk', 'thawpool/core', 'thawpool/middy'] as const;
 
 const HANDLERS = {
   middy: `
@@ -42,6 +42,39 @@ const HANDLERS = {
     };`,
 } as const;
 type Handler = keyof typeof HANDLERS;
+
+/** An app as a CDK user writes it, that prints the environment of its function and the files of DatabaseUser's. */
+const CDK_APP = `
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { App, aws_ec2 as ec2, aws_lambda as lambda, aws_rds as rds, aws_secretsmanager as secrets, Stack } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { DatabaseUser, PooledDatabaseAccess } from 'thawpool/cdk';
+
+const app = new App();
+const stack = new Stack(app, 'Orders');
+const vpc = new ec2.Vpc(stack, 'Vpc');
+const database = rds.DatabaseCluster.fromDatabaseClusterAttributes(stack, 'Database', {
+  clusterIdentifier: 'orders',
+  clusterResourceIdentifier: 'cluster-ABC',
+  clusterEndpointAddress: 'orders.example.com',
+  port: 5432,
+  securityGroups: [new ec2.SecurityGroup(stack, 'Group', { vpc })],
+});
+const runtime = lambda.Runtime.NODEJS_24_X;
+const code = lambda.Code.fromInline('exports.handler = async () => {};');
+const fn = new lambda.Function(stack, 'Function', { runtime, code, handler: 'index.handler', vpc });
+new PooledDatabaseAccess(stack, 'Access', { functions: [fn], database, databaseName: 'orders' });
+const adminSecret = new secrets.Secret(stack, 'Admin');
+const user = new DatabaseUser(stack, 'User', { database, adminSecret, vpc, databaseName: 'orders' });
+const asset = user.node.findAll().find(({ node }) => node.id === 'Code' && node.path.startsWith('Orders/User/'));
+const found = Object.values(Template.fromStack(stack).findResources('AWS::Lambda::Function'));
+const environments = found.map(({ Properties }) => Properties.Environment?.Variables);
+console.log(JSON.stringify({
+  environment: environments.find((environment) => environment?.PGHOST),
+  files: readdirSync(path.join(app.outdir, asset.assetPath)),
+}));
+`;
 
 /** esbuild as Lambda users call it. The runtime holds the AWS SDK, so the usual tools leave it out of the bundle. */
 const bundling = {
@@ -127,8 +160,23 @@ describe.each(versions)('under Node %s', (major) => {
     expect(url).toMatch(/\/node_modules\/thawpool\/dist\/.*\.js$/);
   });
 
+  test('makes a template out of the constructs, the function of DatabaseUser from its built file', async () => {
+    const { environment, files } = (await start(nodeOf(major), CDK_APP)) as {
+      environment: Record<string, unknown>;
+      files: string[];
+    };
+    expect(environment).toEqual({
+      PGHOST: 'orders.example.com',
+      PGPORT: '5432',
+      PGDATABASE: 'orders',
+      PGUSER: 'app',
+      THAWPOOL_AUTH: 'iam',
+    });
+    expect(files).toEqual(['index.mjs']);
+  });
+
   test('has no entry beside the listed ones', async () => {
-    const code = `await import('thawpool/dist/index.js').catch(({ code }) => console.log(JSON.stringify(code)));`;
+    const code = `await import('thawpool/dist/src/index.js').catch(({ code }) => console.log(JSON.stringify(code)));`;
     expect(await start(nodeOf(major), code)).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED');
   });
 
@@ -218,6 +266,22 @@ describe('a bundle', () => {
     const [own, floor] = await Promise.all([bundle('plain', 'esm'), bundle('pg-only', 'esm')]);
     expect(own.gzipped - floor.gzipped).toBeLessThanOrEqual(52 * 1024);
   });
+});
+
+test('an app of constructs type-checks against the installed declarations', async () => {
+  const folder = path.join(at.project, 'cdk');
+  await mkdir(folder, { recursive: true });
+  // It prints a property that CDK's types do not show.
+  await writeFile(path.join(folder, 'app.ts'), CDK_APP.slice(0, CDK_APP.indexOf('const asset =')));
+  const compilerOptions = { module: 'NodeNext', target: 'ES2023', strict: true, noEmit: true, types: ['node'] };
+  const config = { compilerOptions: { ...compilerOptions, skipLibCheck: true }, files: ['app.ts'] };
+  await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify(config));
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+  const errors = await run(process.execPath, [tsc, '-p', folder], { cwd: folder }).then(
+    () => '',
+    (error: { stdout: string }) => error.stdout,
+  );
+  expect(errors).toBe('');
 });
 
 test('the handlers type-check against the installed declarations', async () => {

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PoolOptions } from '../../../src/pool/index.ts';
-import { type EmfOptions, emfMetrics, startEmf } from '../../../src/telemetry/emf.ts';
+import { type EmfOptions, startEmf } from '../../../src/telemetry/emf.ts';
 import { emfLine } from '../../../src/telemetry/emf-line.ts';
+import { emfMetrics } from '../../../src/telemetry/emf-metrics.ts';
 import type { Values } from '../../../src/telemetry/fold.ts';
 import type { MeteredPool } from '../../../src/telemetry/metered-pool.ts';
 import { type MetricName, metrics } from '../../../src/telemetry/metric-names.ts';
@@ -86,6 +87,20 @@ describe('a line', () => {
     expect(names).toEqual(Object.keys(metrics).filter((name) => names.includes(name)));
   });
 
+  it.each([
+    ['Bestände', 'Best_nde'],
+    ['', 'unnamed'],
+    [' ', 'unnamed'],
+    ['x'.repeat(2000), 'x'.repeat(1024)],
+  ])('has a name for a pool named %j that CloudWatch takes', async (name, shown) => {
+    const { pool, metered } = named(name);
+    const emf = emfMetrics(metered, options());
+    (await pool.acquire()).release();
+    emf.flush();
+    expect(documents()[0]?.['PoolName']).toBe(shown);
+    expect(emfFaults(lines[0] ?? '')).toEqual([]);
+  });
+
   it('keeps within the limits with everything in it at once', () => {
     const values: Values = {};
     for (const [name, { kind }] of Object.entries(metrics)) {
@@ -166,7 +181,7 @@ describe('metrics', () => {
     emf.stop();
     await pool.acquire();
     emf.flush();
-    expect(metricsOf(lines[0] ?? '')).not.toHaveProperty('AcquireWaitTime');
+    expect(lines).toEqual([]);
   });
 
   it.each([

@@ -94,6 +94,26 @@ describe('a fold', () => {
     expect(take()).toMatchObject({ ConnectionsOpen: 1, ConnectionsLeased: 0, ConnectionsIdle: 1 });
   });
 
+  it('has the most that waited, not the last', async () => {
+    const { pool, take } = folding({ max: 2 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire()]);
+    const waiting = pool.acquire();
+    for (const lease of leases) lease.release();
+    (await waiting).release();
+    expect(take()).toMatchObject({ ConnectionsWaiting: 2 });
+    expect(take()).not.toHaveProperty('ConnectionsWaiting');
+  });
+
+  it('counts connections that came one after the other as one at a time', async () => {
+    const { pool, settle, take } = folding();
+    for (let count = 0; count < 3; count += 1) {
+      (await pool.acquire()).destroy();
+      await settle();
+    }
+    expect(take()).toMatchObject({ ConnectCount: 3, ConnectionsOpen: 1 });
+    expect(take()).toBeUndefined();
+  });
+
   it('carries over what is still in use', async () => {
     const { pool, take, settle } = folding();
     const lease = await pool.acquire();
@@ -163,6 +183,7 @@ describe('a fold', () => {
     await clock.advance(100);
     await failed;
     expect(take()).toMatchObject({ AcquireFailures: 2, AcquireTimeouts: 1, ConnectionsWaiting: 2 });
+    expect(take()).not.toHaveProperty('AcquireTimeouts');
   });
 
   it('counts connections that could not be made', async () => {

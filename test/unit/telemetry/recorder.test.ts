@@ -101,8 +101,11 @@ describe('a meter', () => {
 describe('the end of an invocation', () => {
   const told: unknown[][] = [];
   let clock: FakeClock;
+  /** How long the pool takes at the deadline. */
+  let expired: Promise<void>;
   beforeEach(() => {
     told.length = 0;
+    expired = Promise.resolve();
     clock = new FakeClock();
   });
 
@@ -115,7 +118,10 @@ describe('the end of an invocation', () => {
           told.push(['reclaim']);
           return [];
         },
-        expire: async () => void told.push(['expire']),
+        expire: () => {
+          told.push(['expire']);
+          return expired;
+        },
       },
       {
         clock,
@@ -184,10 +190,13 @@ describe('the end of an invocation', () => {
   it('is not told a second time where the deadline ends it', async () => {
     const life = lifecycle(lambda);
     const invocation = await life.begin({ awsRequestId: 'a', getRemainingTimeInMillis: () => 1000 });
-    const ended = clock.advance(750);
+    const { promise, resolve } = deferred();
+    expired = promise;
+    await clock.advance(750);
     await life.end(invocation);
-    await ended;
+    resolve();
     await settle();
+    expect(told[0]).toEqual(['expire']);
     expect(told.filter(([what]) => what === 'a')).toEqual([['a', true]]);
   });
 });
