@@ -136,7 +136,7 @@ describe.each(Object.keys(WAYS) as Way[])('a bundle (%s) made where the AWS SDK 
 
 test('a bundle made where the AWS SDK is installed loads none of it at its start, and signs with it', async () => {
   const source = PROGRAM.replaceAll(/'thawpool(\/\w+)?'/g, (_, subpath: string | undefined) =>
-    JSON.stringify(path.join(at.project, 'node_modules/thawpool/dist', subpath?.slice(1) ?? '', 'index.js')),
+    JSON.stringify(path.join(at.project, 'node_modules/thawpool/dist/src', subpath?.slice(1) ?? '', 'index.js')),
   );
   const { entry, file, outputs } = await make('split', {
     entryPoints: [],
