@@ -11,7 +11,7 @@ export interface PoolAlarm {
 }
 
 /** When alarms go off. Each is a number that a dashboard's users may want otherwise. */
-export interface Thresholds {
+interface Thresholds {
   /** Percent of the connections that there are to have. */
   readonly fullPercent: number;
   /** Percent of the proofs of life that fail. */
