@@ -136,7 +136,7 @@ export class SampleStack extends Stack {
     new PoolDashboard(this, 'Pools', {
       functions: served,
       database: cluster,
-      maxConnections: budget.room + RESERVE,
+      maxConnections: budget.maxConnections,
       ...(proxy && { proxy }),
     });
 

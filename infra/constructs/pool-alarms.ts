@@ -10,16 +10,6 @@ export interface PoolAlarm {
   readonly options: CreateAlarmOptions;
 }
 
-/** When alarms go off. Each is a number that a dashboard's users may want otherwise. */
-interface Thresholds {
-  /** Percent of the connections that there are to have. */
-  readonly fullPercent: number;
-  /** Percent of the proofs of life that fail. */
-  readonly failedProofsPercent: number;
-  /** Milliseconds that the proxy needs to find a connection. */
-  readonly borrowMillis: number;
-}
-
 const everyFive = Duration.minutes(5);
 /** Fewer proofs of life than this in a quarter of an hour say nothing about a rate. */
 const fewProofs = 20;
