@@ -490,10 +490,19 @@ describe('the environment', () => {
     ['PGHOST', 'PooledDatabaseAccess sets it'],
     ['DATABASE_URL', 'it would win over what PooledDatabaseAccess sets'],
     ['THAWPOOL_PROXY_HOST', 'PooledDatabaseAccess decides it by database and fallback'],
+    ['THAWPOOL_PROXY_FALLBACK', 'PooledDatabaseAccess decides it by fallback'],
+    ['THAWPOOL_SECRET_ARN', 'PooledDatabaseAccess decides it by auth and secret'],
   ])('refuses a function that has a %s of its own', (name, reason) => {
     const { connect } = withCluster({}, { environment: { [name]: 'elsewhere' } });
     expect(() => connect()).toThrow(
       `Test/Access: The function Test/Function has ${name} in its environment, but ${reason}: remove it there.`,
+    );
+  });
+
+  test('refuses a function that names a user where the secret does', () => {
+    const { stack, connect } = withCluster({}, { environment: { PGUSER: 'elsewhere' } });
+    expect(() => connect({ auth: 'secret', secret: makeSecret(stack) })).toThrow(
+      'Test/Access: The function Test/Function has PGUSER in its environment, but the secret names the user: remove it there.',
     );
   });
 

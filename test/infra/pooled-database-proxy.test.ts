@@ -117,6 +117,16 @@ describe('a proxy by default', () => {
     );
   });
 
+  test('stands in the subnets that it is given, with its reader, and writes no statements into its log', () => {
+    const { stack, vpc, make } = withCluster();
+    const subnets = vpc.isolatedSubnets.toReversed();
+    make({ vpcSubnets: { subnets }, reader: true });
+    const VpcSubnetIds = subnets.map(({ subnetId }) => stack.resolve(subnetId) as unknown);
+    expect(VpcSubnetIds).toHaveLength(2);
+    expect(only(stack, 'AWS::RDS::DBProxy').Properties).toMatchObject({ VpcSubnetIds, DebugLogging: false });
+    expect(only(stack, 'AWS::RDS::DBProxyEndpoint').Properties).toMatchObject({ VpcSubnetIds });
+  });
+
   test('may stand beside another', () => {
     const { stack, make } = withCluster();
     make();
@@ -298,6 +308,12 @@ describe('limits', () => {
       DBProxyName: 'orders',
       DebugLogging: true,
     });
+  });
+
+  test('of idle connections are as given, too', () => {
+    const { stack, make } = withCluster();
+    make({ maxIdleConnectionsPercent: 5 });
+    expect(pool(stack)).toMatchObject({ MaxConnectionsPercent: 90, MaxIdleConnectionsPercent: 5 });
   });
 
   test.each<[string, (stack: Stack) => Given, string]>([

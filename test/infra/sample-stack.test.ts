@@ -1,5 +1,6 @@
 import type { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, it } from 'vitest';
+import type { ConnectionBudget } from '../../infra/constructs/index.ts';
 import { readEnv, variables } from '../../src/env.ts';
 import { type Resource, ROUTES, resourcesOf, sampleOf, templateOf } from './sample-support.ts';
 
@@ -170,6 +171,7 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
       '{"Fn::Select":[1,{"Fn::GetAZs":""}]}',
     ]);
     expect(subnets.map(({ Properties }) => Properties['MapPublicIpOnLaunch'])).toEqual([false, false]);
+    expect(one(template, 'AWS::EC2::FlowLog', 'Network').Properties).toMatchObject({ TrafficType: 'REJECT' });
     const [endpoint, ...others] = Object.values(resourcesOf(template, 'AWS::EC2::VPCEndpoint'));
     expect(others).toEqual([]);
     expect(textOf(endpoint?.Properties['ServiceName'])).toContain('.secretsmanager');
@@ -215,6 +217,7 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
       PGUSER: 'postgres',
       PGDATABASE: 'orders',
       THAWPOOL_AUTH: 'secret',
+      THAWPOOL_MAX: '1',
     });
   });
 
@@ -299,17 +302,20 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
       deadLetterTargetArn: { 'Fn::GetAtt': [dead.id, 'Arn'] },
       maxReceiveCount: 5,
     });
+    // The longest that SQS keeps a message (SQS quotas).
+    expect(dead.Properties['MessageRetentionPeriod']).toBe(14 * 24 * 3600);
     for (const { Properties } of [queue, dead]) expect(Properties).toMatchObject({ SqsManagedSseEnabled: true });
     const denials = Object.values(resourcesOf(template, 'AWS::SQS::QueuePolicy')).map(({ Properties }) =>
       textOf(Properties),
     );
     expect(denials).toHaveLength(2);
     for (const denial of denials) expect(denial).toMatch(/"aws:SecureTransport":"false".*"Effect":"Deny"/);
-    const { ScalingConfig, FunctionResponseTypes } = one(
+    const { BatchSize, ScalingConfig, FunctionResponseTypes } = one(
       template,
       'AWS::Lambda::EventSourceMapping',
       'ConsumeOrders',
     ).Properties;
+    expect(BatchSize).toBe(10);
     expect(FunctionResponseTypes).toEqual(['ReportBatchItemFailures']);
     // More pollers than sandboxes would be throttled, and their messages delayed.
     expect((ScalingConfig as { MaximumConcurrency: number }).MaximumConcurrency).toBeLessThanOrEqual(
@@ -352,6 +358,13 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
     expect(SERVING.map((name) => functionOf(template, name).ReservedConcurrentExecutions)).toEqual([10, 10, 2, 1]);
   });
 
+  it('counts every function, or the proxy in their place, against what the server takes', () => {
+    const budget = sampleOf(route).stack.node.findChild('Budget') as ConnectionBudget;
+    expect(budget.room).toBe(budget.maxConnections - 10);
+    const sandboxes = 10 + 10 + 2 + 1;
+    expect(budget.connections).toBe(route === 'proxy' ? Math.floor(budget.maxConnections * 0.9) : sandboxes * 2);
+  });
+
   it('has a rate limit and a log at the API', () => {
     const { DefaultRouteSettings, AccessLogSettings, AutoDeploy } = one(
       template,
@@ -370,7 +383,12 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
   it('reports every day, shortly after midnight', () => {
     const { ScheduleExpression, Targets } = one(template, 'AWS::Events::Rule', 'Entrances').Properties;
     expect(ScheduleExpression).toBe('cron(5 0 * * ? *)');
-    expect(textOf(Targets)).toContain(functionOf(template, 'DailyReport').id);
+    expect(Targets).toEqual([
+      expect.objectContaining({
+        Arn: { 'Fn::GetAtt': [functionOf(template, 'DailyReport').id, 'Arn'] },
+        RetryPolicy: { MaximumEventAgeInSeconds: 3600, MaximumRetryAttempts: 2 },
+      }),
+    ]);
   });
 
   it('shows the pools, and warns of them', () => {
@@ -382,7 +400,20 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
       const { id } = functionOf(template, name);
       expect(alarms.filter((alarm) => alarm.includes(id)).length, name).toBeGreaterThanOrEqual(2);
     }
+    // The server's own limit is known: its alarm needs it.
+    const full = textOf(one(template, 'AWS::CloudWatch::Alarm', 'PoolsServerFull').Properties);
+    const { maxConnections } = sampleOf(route).stack.node.findChild('Budget') as ConnectionBudget;
+    expect(full).toContain(`100 * used / ${maxConnections}"`);
     expect(alarms.some((alarm) => alarm.includes('DBProxy') || alarm.includes('ProxyName'))).toBe(route === 'proxy');
+  });
+
+  it('tells where the API and the queue are', () => {
+    const api = one(template, 'AWS::ApiGatewayV2::Api', 'Entrances');
+    const queue = one(template, 'AWS::SQS::Queue', 'EntrancesQueue');
+    expect(template.findOutputs('*')).toMatchObject({
+      Url: { Value: { 'Fn::GetAtt': [api.id, 'ApiEndpoint'] } },
+      QueueUrl: { Value: { Ref: queue.id } },
+    });
   });
 
   it('names no account and no region', () => {
