@@ -8,6 +8,7 @@ import { type Shared, shared } from './pg/lending.ts';
 import type { Permits } from './pg/permits.ts';
 import { PgPool } from './pg/pg-pool.ts';
 import { PinLinter, type PinMode } from './pg/pin-linter.ts';
+import type { PoolHooks } from './pg/pool-hooks.ts';
 import { type Route, type RouteName, routes } from './pg/route.ts';
 import type { ClientConfig, ClientConstructor } from './pg/types.ts';
 import { type Clock, PoolError, type PoolOptions, systemClock } from './pool/index.ts';
@@ -17,11 +18,13 @@ import { defaultOf, settingsOf, warn } from './settings.ts';
  * Options of a pool: thawpool's own, and everything that pg's `Client` takes. An option wins over its environment
  * variable, which wins over the default; `docs/options.md` lists them.
  */
-export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeoutMillis' | 'password'> {
+export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeoutMillis' | 'password'>, PoolHooks {
   /** Names the pool in the registry, in warnings and in metrics. @default 'default' */
   readonly name?: string;
   readonly max?: number;
   readonly maxIdle?: number;
+  /** pg's name for what stays open; the larger of it and `maxIdle` counts. @default 0 */
+  readonly min?: number;
   /**
    * Hard limit over the pools of this name in all threads of the process together, where `max` counts in each alone: for
    * Lambda Managed Instances, and for worker threads anywhere on Linux. 1 to 10000.
@@ -163,6 +166,7 @@ function makePool(plan: Plan, forReader: boolean, reader?: PgPool): PgPool {
       readOnly: forReader || settings.readOnly === 'true',
       reset: checkReset(options.reset ?? 'auto'),
       Client: options.Client,
+      hooks: hooksOf(options),
       permits: limit === undefined ? undefined : permitsOf(limit, () => pool[shared].core, env),
     },
   });
@@ -174,7 +178,8 @@ function coreOptions({ options, settings, clock }: Plan, forReader: boolean, rou
   const { name = 'default' } = options;
   const max = forReader ? (readerMax ?? settings.max) : settings.max;
   const owned = routes[route].ownsSession;
-  const idle = settings.maxIdle ?? (max === undefined ? undefined : 1);
+  const least = options.min ? Math.max(options.min, settings.maxIdle ?? 1) : undefined;
+  const idle = least ?? settings.maxIdle ?? (max === undefined ? undefined : 1);
   return defined<PoolOptions>({
     name: forReader ? `${name}:reader` : options.name,
     max: limit === undefined ? max : Math.min(limit, max ?? defaultOf('max')),
@@ -188,6 +193,12 @@ function coreOptions({ options, settings, clock }: Plan, forReader: boolean, rou
     maxLifetimeMillis: settings.maxLifetimeMillis,
     clock,
   });
+}
+
+/** What pg's `Pool` would be told besides; nothing, where nothing is asked for. */
+function hooksOf({ onConnect, verify, maxUses, allowExitOnIdle, log, Promise: kind }: PoolHooks): PoolHooks | undefined {
+  const hooks = { onConnect, verify, maxUses, allowExitOnIdle, log, Promise: kind };
+  return Object.values(hooks).some(Boolean) ? hooks : undefined;
 }
 
 /** Looks at statements as it was asked for; unasked only where a pooler stands between, and on Lambda without a word. */

@@ -46,18 +46,22 @@ const ofClient = [
 /** pg's names of options of ours, in other units perhaps. */
 const translated = ['connectionTimeoutMillis', 'maxLifetimeSeconds'];
 
-/** Options of pg's `Pool` that are not carried out, the values that ask for nothing, and what to do instead. */
-const ofPool: Readonly<Record<string, readonly [harmless: unknown, instead: string]>> = {
-  min: [0, 'nothing is kept open beforehand; call warm() to open connections early, and set maxIdle to keep them'],
+type Check = readonly [fits: (value: unknown) => boolean, wanted: string];
+
+const aFunction: Check = [(value) => typeof value === 'function', 'a function'];
+
+/** Options of pg's `Pool` that are carried out as they are, and what each must be. 0 and `null` ask for nothing there. */
+const ofPool: Readonly<Record<string, Check>> = {
+  min: [(value) => Number.isInteger(value) && (value as number) >= 0, 'a whole number from 0'],
   maxUses: [
-    Number.POSITIVE_INFINITY,
-    'connections are not counted by use; set maxLifetimeMillis to have them replaced',
+    (value) => value === Number.POSITIVE_INFINITY || (Number.isInteger(value) && (value as number) >= 0),
+    'a whole number from 1, or Infinity',
   ],
-  allowExitOnIdle: [false, 'an idle connection keeps the process alive; call end() when the work is done'],
-  log: [undefined, 'there is no such log; use observe(fn) to hear every event of the pool'],
-  onConnect: [undefined, "use pool.on('connect', fn), whose statements run before anybody else's"],
-  verify: [undefined, "use pool.on('connect', fn) to set a connection up; it is proven alive without it"],
-  Promise: [undefined, 'promises are the platform’s own'],
+  allowExitOnIdle: [(value) => typeof value === 'boolean', 'true or false'],
+  log: aFunction,
+  onConnect: aFunction,
+  verify: aFunction,
+  Promise: aFunction,
 };
 
 /** What people call some options elsewhere. */
@@ -94,15 +98,19 @@ export function checkNames(options: object, customClient: boolean): NameFindings
   const problems: string[] = [];
   const warnings: string[] = [];
   for (const [name, value] of Object.entries(options)) {
-    const instead = ofPool[name];
-    if (value === undefined || (instead && value === instead[0])) continue;
-    if (instead) warnings.push(`The option ${name} of pg's Pool has no effect here: ${instead[1]}.`);
+    if (value === undefined) continue;
+    const check = ofPool[name];
+    if (check && value !== null && !check[0](value)) problems.push(`${name} must be ${check[1]}, got ${shown(value)}`);
     if (known.has(name)) continue;
     const meant = nearest(name);
     if (meant !== undefined) problems.push(`${name} is not an option of thawpool: it is called ${meant}`);
     else if (!customClient) warnings.push(`${name} is no option of thawpool or of pg's Client, and has no effect.`);
   }
   return { problems, warnings };
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }
 
 function nearest(name: string): string | undefined {

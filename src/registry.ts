@@ -1,35 +1,17 @@
 // Pools that live as long as the process. Kept on `globalThis`, so that two copies of this package in one bundle share.
 
-import { isDeepStrictEqual } from 'node:util';
 import { type CreatePoolOptions, createParts, type PoolParts } from './create-pool.ts';
-import { Lifecycle } from './lambda/lifecycle.ts';
-import { closeOnSigterm } from './lambda/shutdown.ts';
+import { type Managed as ManagedPool, manage as manageAny, managedOf, refuseOthers, sharedMap } from './managed.ts';
 import { controlOf, type PoolControl } from './pg/control.ts';
 import type { PgPool } from './pg/pg-pool.ts';
 import { PoolError } from './pool/index.ts';
-import { startMeter } from './telemetry/recorder.ts';
 
 /** A pool, its controls and the lifecycle that drives them. */
-export interface Managed {
-  readonly pool: PgPool;
-  readonly control: PoolControl;
-  readonly lifecycle: Lifecycle;
-}
+export type Managed = ManagedPool<PgPool, PoolControl>;
 
 interface Registered extends Managed {
   readonly options: CreatePoolOptions;
 }
-
-const key = Symbol.for('thawpool.registry');
-
-function registry(): Map<string, Registered> {
-  const holder = globalThis as { [key]?: Map<string, Registered> };
-  holder[key] ??= new Map();
-  return holder[key];
-}
-
-/** Where a pool keeps its lifecycle: on itself, so that its views and another copy of this package find it too. */
-const managedKey = Symbol.for('thawpool.managed');
 
 /**
  * Makes a pool of its own, not shared by name. Nothing is opened until somebody needs a connection.
@@ -53,11 +35,11 @@ export function getPool(options: CreatePoolOptions = {}): PgPool {
 
 /** The pool of this name with its lifecycle. One that was ended is replaced. */
 export function getManaged(options: CreatePoolOptions = {}): Managed {
-  const pools = registry();
+  const pools = sharedMap<Registered>('thawpool.registry');
   const name = options.name ?? 'default';
   const known = pools.get(name);
   if (known && !known.pool.ending) {
-    refuseOthers(name, known.options, options);
+    refuseOthers(`The pool "${name}"`, known.options, options, plain);
     return known;
   }
   const made: Registered = { ...manage(createParts(options)), options };
@@ -67,39 +49,16 @@ export function getManaged(options: CreatePoolOptions = {}): Managed {
 
 /** The lifecycle of a pool that somebody else made by `createPool()` or `getPool()`. */
 export function managedBy(pool: PgPool): Managed {
-  const managed = (pool as { readonly [managedKey]?: Managed } | null)?.[managedKey];
-  if (managed) return managed;
+  const managed = managedOf(pool);
+  if (managed !== undefined) return managed as Managed;
   throw new PoolError(
     'ERR_POOL_INVALID_OPTION',
     'The pool option takes a pool made by createPool() or getPool(); this one was not. See ERR_POOL_INVALID_OPTION.',
   );
 }
 
-function manage({ pool, metrics, ...rest }: PoolParts): Managed {
-  const control = controlOf(pool);
-  const { clock, onWarning } = rest;
-  const meter = metrics && startMeter(pool, { ...metrics, onWarning }, () => clock.now().wall);
-  const managed: Managed = { pool, control, lifecycle: new Lifecycle(control, { ...rest, meter }) };
-  Object.defineProperty(pool, managedKey, { value: managed });
-  // Elsewhere the process is not ours to end.
-  if (rest.env['AWS_LAMBDA_RUNTIME_API']) closeOnSigterm(() => control.closeIdle());
-  return managed;
-}
-
-/** Shows which options differ, never their values: a password may be among them. */
-function refuseOthers(name: string, made: CreatePoolOptions, asked: CreatePoolOptions): void {
-  const given = Object.entries(asked).filter(([option, value]) => option !== 'name' && value !== undefined);
-  if (given.length === 0) return;
-  const names = new Set([...Object.keys(made), ...Object.keys(asked)]) as Set<keyof CreatePoolOptions>;
-  const different = [...names].filter((option) => option !== 'name' && !isDeepStrictEqual(made[option], asked[option]));
-  if (different.length === 0) return;
-  const differences = different.map(
-    (option) => `${option} (${show(option, made[option])} then, ${show(option, asked[option])} now)`,
-  );
-  throw new PoolError(
-    'ERR_POOL_NAME_CONFLICT',
-    `The pool "${name}" was made with other options: ${differences.join(', ')}. Give the same options, none at all, or another name. See ERR_POOL_NAME_CONFLICT.`,
-  );
+function manage({ pool, ...facts }: PoolParts): Managed {
+  return manageAny(pool, controlOf(pool), facts);
 }
 
 /** Options whose values say nothing secret, and are said in one word. */
@@ -111,9 +70,3 @@ const plain: ReadonlySet<string> = new Set([
   ...['metrics', 'metricsNamespace'],
   ...['host', 'port', 'database', 'user', 'application_name'],
 ]);
-
-function show(option: string, value: unknown): string {
-  if (value === undefined) return 'not given';
-  if (!plain.has(option)) return 'given';
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : 'given';
-}

@@ -15,7 +15,7 @@ const places: ReadonlySet<string> = new Set(['host', 'port', 'database', 'user',
 export const ours: readonly string[] = [
   ...variables.flatMap(({ option }) => (places.has(option) ? [] : option)),
   ...['name', 'reset', 'env', 'clock', 'onWarning', 'Client', 'ssl', 'connectionTimeoutMillis', 'maxLifetimeSeconds'],
-  'sslnegotiation',
+  ...['sslnegotiation', 'min', 'maxUses', 'allowExitOnIdle', 'log', 'onConnect', 'verify', 'Promise'],
 ];
 
 /** The longest that Lambda lets an invocation run, and so the longest that a wait can make sense. */

@@ -1,7 +1,8 @@
 import type { CreatePoolOptions } from './create-pool.ts';
-import type { ContextLike, Invocation } from './lambda/lifecycle.ts';
+import { type Bound, bind, boundHandler } from './lambda/binding.ts';
+import type { ContextLike } from './lambda/lifecycle.ts';
 import type { PgPool } from './pg/pg-pool.ts';
-import { getManaged, type Managed, managedBy } from './registry.ts';
+import { getManaged, managedBy } from './registry.ts';
 
 /** Which pool a handler gets, and under which name. */
 export interface WithPoolOptions<Key extends string = 'db'> extends CreatePoolOptions {
@@ -19,33 +20,13 @@ interface ResponseStream {
   end(): unknown;
 }
 
-/** A pool's share in one invocation. */
-export interface Bound<C> {
-  readonly managed: Managed;
-  readonly invocation: Invocation;
-  /** The context with the pool in it, whose work is owned by this invocation. */
-  readonly context: C;
-}
-
 /** Finds or makes the pool on first use, and begins an invocation of it. */
 export async function beginInvocation<C extends ContextLike & object>(
   options: WithPoolOptions<string>,
   given: C,
 ): Promise<Bound<C>> {
-  const { pool, contextKey: key = 'db', ...rest } = options;
-  const managed = pool ? managedBy(pool) : getManaged(rest);
-  const context = open(given, key);
-  const invocation = await managed.lifecycle.begin(context);
-  (context as Record<string, unknown>)[key] = managed.control.viewFor(invocation);
-  return { managed, invocation, context };
-}
-
-/** The context itself where it takes the property; otherwise, frozen or sealed, a copy that does. */
-function open<C extends object>(context: C, key: string): C {
-  const there = Object.getOwnPropertyDescriptor(context, key);
-  if (there === undefined ? Object.isExtensible(context) : there.writable || there.set) return context;
-  const { [key]: _, ...others } = Object.getOwnPropertyDescriptors(context) as PropertyDescriptorMap;
-  return Object.create(Object.getPrototypeOf(context) as object | null, others) as C;
+  const { pool, contextKey = 'db', ...rest } = options;
+  return bind(pool ? managedBy(pool) : getManaged(rest), given, contextKey);
 }
 
 /**
@@ -79,16 +60,5 @@ export function withPool(
   handler: (...args: never[]) => unknown,
   options: WithPoolOptions<string> = {},
 ): (...args: unknown[]) => Promise<unknown> {
-  return async (...args) => {
-    // The context comes last; Lambda's old callback, where there is one, comes after it.
-    const at = args.findLastIndex((arg, index) => index > 0 && typeof arg === 'object' && arg !== null);
-    const last = at < 0 ? 1 : at;
-    const { managed, invocation, context } = await beginInvocation(options, (args[last] ?? {}) as ContextLike);
-    args[last] = context;
-    try {
-      return await (handler as (...all: unknown[]) => unknown)(...args);
-    } finally {
-      await managed.lifecycle.end(invocation);
-    }
-  };
+  return boundHandler(handler, (context) => beginInvocation(options, context));
 }

@@ -3,17 +3,22 @@
 import { Annotations } from 'aws-cdk-lib';
 import { type Function as LambdaFunction, RuntimeFamily } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
-import { handlerParameters } from './handler-parameters.ts';
+import { type HandlerFacts, handlerFacts } from './handler-parameters.ts';
+import { rendered, resourceOf } from './resources.ts';
+import { presentEnvironment } from './variables.ts';
 
 /** Lambda's default (Lambda quotas); CDK leaves it out of the template. */
 const lambdaTimeoutMillis = 3000;
 /** The package's `engines`. */
 const oldestNode = 22;
+/** From this runtime on Lambda ends the init of a function whose handler has three parameters (AWS Lambda Developer Guide, "Define Lambda function handler in Node.js"). */
+const firstWithoutCallbacks = 24;
 
 /**
  * Refuses a function in which the pool cannot work, as far as that is known.
  *
- * @throws Error for a function outside a VPC, for another language and for a Node.js that is too old.
+ * @throws Error for a function outside a VPC, for another language, for a Node.js that is too old, and for a handler that
+ * takes a callback where the runtime refuses those.
  */
 export function checkFunction(fn: LambdaFunction, where: string): void {
   if (!fn.isBoundToVpc) {
@@ -21,6 +26,7 @@ export function checkFunction(fn: LambdaFunction, where: string): void {
       `${where}: the function ${fn.node.path} is in no VPC, so it cannot reach the database: give it vpc, and subnets from which the database is reachable.`,
     );
   }
+  refuseCallback(fn, where);
   const { family, name, isVariable } = fn.runtime;
   if (isVariable || isOwnImage(fn)) return;
   if (family !== RuntimeFamily.NODEJS) {
@@ -32,6 +38,32 @@ export function checkFunction(fn: LambdaFunction, where: string): void {
       `${where}: the function ${fn.node.path} runs on ${name}; thawpool needs Node.js ${oldestNode} or later: use Runtime.NODEJS_24_X.`,
     );
   }
+}
+
+/** Only what was read for certain is refused: there is no way past an error. */
+function refuseCallback(fn: LambdaFunction, where: string): void {
+  const facts = callback(fn);
+  const version = nodeVersion(fn);
+  if (!facts?.certain || version === undefined || version < firstWithoutCallbacks) return;
+  throw new Error(
+    `${where}: the handler of ${fn.node.path} declares ${facts.parameters} parameters, and nodejs${version}.x ends the init of such a function, since it would wait for a callback: return a promise, and take event and context only.`,
+  );
+}
+
+/** What is known of a handler that takes a callback; nothing of another. */
+function callback(fn: LambdaFunction): HandlerFacts | undefined {
+  const facts = handlerFacts(fn);
+  if (facts === undefined || facts.parameters <= 2) return undefined;
+  // A wrapper script may put another handler in its place.
+  return 'AWS_LAMBDA_EXEC_WRAPPER' in presentEnvironment(fn) ? { ...facts, certain: false } : facts;
+}
+
+/** The version in the template, which NODEJS_LATEST has, too; nothing where only the deployment knows it. */
+function nodeVersion(fn: LambdaFunction): number | undefined {
+  const resource = resourceOf(fn, 'AWS::Lambda::Function');
+  const runtime = resource && rendered(resource, resource.runtime);
+  const [, version] = (typeof runtime === 'string' && /^nodejs(\d+)\.x$/.exec(runtime)) || [];
+  return version === undefined ? undefined : Number(version);
 }
 
 /** A container image, or a runtime that is brought along: whatever is in it. */
@@ -60,11 +92,13 @@ export function warnOfFunction(
       `The function ${fn.node.path} runs on ${fn.runtime.name}, which may lack Amazon RDS's certificate authorities, and connections then fail with ERR_POOL_CONNECT_TLS. Put global-bundle.pem into the image and name its path in caBundle.`,
     );
   }
-  const parameters = handlerParameters(fn);
-  if (parameters !== undefined && parameters > 2) {
+  const facts = callback(fn);
+  const version = nodeVersion(fn);
+  if (facts !== undefined && version !== undefined) {
+    const old = version < firstWithoutCallbacks;
     warn(
       'handlerParameters',
-      `The handler of ${fn.node.path} seems to declare ${parameters} parameters. Node.js 24 on Lambda refuses a handler with a callback: return a promise instead.`,
+      `The handler of ${fn.node.path} ${facts.certain ? 'declares' : 'seems to declare'} ${facts.parameters} parameters. ${old ? `nodejs${version}.x still takes a handler with a callback, nodejs${firstWithoutCallbacks}.x does not` : `nodejs${version}.x refuses a handler with a callback`}: return a promise, and take event and context only.`,
     );
   }
 }

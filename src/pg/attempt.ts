@@ -3,6 +3,7 @@
 import type pg from 'pg';
 import type { CreateContext, PoolError } from '../pool/index.ts';
 import { readOnlyServerError } from './connect-error.ts';
+import { type PoolHooks, prepare, verify } from './pool-hooks.ts';
 import { type Route, refusedParameters } from './route.ts';
 import { Session, type StatementRules } from './session.ts';
 import { showCertificate } from './shown-certificate.ts';
@@ -16,6 +17,8 @@ export interface AttemptOptions {
   readonly readOnly: boolean;
   readonly route: Route;
   readonly rules: StatementRules;
+  /** What is asked of the user about it before anybody has it. */
+  readonly hooks?: PoolHooks | undefined;
   /** Hears what happens to the client. */
   readonly onClient: (what: 'connect' | 'error', client: pg.PoolClient, error?: Error) => void;
   /** Hears which parameters were left out of the startup packet. */
@@ -48,20 +51,35 @@ export function attempt(client: pg.Client, options: AttemptOptions): Promise<Ses
       if (session !== undefined) context.broken(new Error('Connection terminated unexpectedly'));
     });
     signal.addEventListener('abort', abort, { once: true });
-    client.connect((error: Error | null | undefined) => {
+    const fail = (error: unknown): void => {
       signal.removeEventListener('abort', abort);
-      const refused = error ?? (options.readOnly ? undefined : role?.refusal());
-      if (refused) {
-        abort();
-        return reject(signal.aborted ? signal.reason : refused);
-      }
-      session = new Session(client, options.rules);
+      abort();
+      reject(signal.aborted ? signal.reason : error);
+    };
+    const succeed = (made: Session): void => {
+      signal.removeEventListener('abort', abort);
+      session = made;
       // pg acts on `close`, some turns later; after a thaw the end itself must count, before anybody gets the client.
       connection?.stream.once('end', () => context.broken(new Error('Connection terminated unexpectedly')));
-      onClient('connect', session.client);
-      resolve(session);
+      onClient('connect', made.client);
+      resolve(made);
+    };
+    client.connect((error: Error | null | undefined) => {
+      const refused = error ?? (options.readOnly ? undefined : role?.refusal());
+      if (refused) return fail(refused);
+      const made = new Session(client, options.rules);
+      if (options.hooks === undefined) return succeed(made);
+      askedOf(made, options.hooks).then(() => succeed(made), fail);
     });
   });
+}
+
+/** Asks the user's hooks about a connection. What they send belongs to the session for good. */
+async function askedOf(session: Session, hooks: PoolHooks): Promise<void> {
+  await prepare(session, hooks);
+  await verify(session, hooks);
+  // They may have taken their time.
+  if (!session.usable) throw new Error('Connection terminated unexpectedly');
 }
 
 /** What pg's client has and its types do not name (pg 8.23, lib/client.js); missing in clients of other makes. */

@@ -3,6 +3,7 @@
 import type { CreateContext, EvictReason, ResourceFactory, StepContext } from '../pool/index.ts';
 import { Opener, type OpenerOptions } from './opener.ts';
 import { endedByServer, inTime, type Permits } from './permits.ts';
+import { contextOfHere, keepAlive, letExitOnIdle, Uses } from './pool-hooks.ts';
 import type { Session } from './session.ts';
 import { cleaningStatements, sessionState } from './session-state.ts';
 
@@ -26,13 +27,25 @@ export class PgConnector implements ResourceFactory<Session> {
   /** Closed because somebody else waits, or for a better place: nothing is wrong with them, so that the server is told. */
   readonly #surrendered = new WeakSet<Session>();
 
+  /** Connections outlive whoever happens to need one first: what they do is done in nobody's async context. */
+  readonly #inContext = contextOfHere();
+  readonly #uses: Uses | undefined;
+
   constructor(options: ConnectorOptions) {
+    const { maxUses = 0 } = options.hooks ?? {};
     this.#options = options;
     this.#opener = new Opener(options);
+    this.#uses = maxUses > 0 && maxUses < Number.POSITIVE_INFINITY ? new Uses(maxUses) : undefined;
   }
 
   /** Connects, as soon as there is leave to. */
   async create(context: CreateContext): Promise<Session> {
+    const session = await this.#inContext(() => this.#create(context));
+    if (this.#options.hooks?.allowExitOnIdle === true) letExitOnIdle(session);
+    return session;
+  }
+
+  async #create(context: CreateContext): Promise<Session> {
     const { permits } = this.#options;
     if (permits === undefined) return this.#opener.open(context);
     const giveBack = await permits.take(context);
@@ -52,11 +65,23 @@ export class PgConnector implements ResourceFactory<Session> {
 
   async validate(session: Session, { signal }: StepContext): Promise<boolean> {
     if (!session.usable) return false;
-    await session.ping(signal);
-    return true;
+    if (this.#options.hooks?.allowExitOnIdle !== true) {
+      await session.ping(signal);
+      return true;
+    }
+    // Somebody may wait for the answer, who has no connection yet to keep the process alive by.
+    keepAlive(session, true);
+    try {
+      await session.ping(signal);
+      return true;
+    } finally {
+      keepAlive(session, session.lease?.held === true);
+    }
   }
 
   reset(session: Session): boolean | Promise<boolean> {
+    if (this.#uses?.note(session) === true) this.#options.evict('expired', (other) => other === session);
+    if (this.#options.hooks?.allowExitOnIdle === true) keepAlive(session, false);
     if (!session.usable || this.#surrenders(session)) return false;
     const status = session.transactionStatus;
     const reset = this.#resetOf(session);

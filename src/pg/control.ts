@@ -6,7 +6,7 @@ import { ageSlots } from '../pool/freeze.ts';
 import { type Clock, type Lease, PoolError } from '../pool/index.ts';
 import { type PoolOwner, type Shared, shared, viewOf } from './lending.ts';
 import type { PgPool } from './pg-pool.ts';
-import { hushRejections } from './running-work.ts';
+import { hushRejections } from '../pool/running-work.ts';
 import { type Session, statementListeners } from './session.ts';
 import { sketchOf } from './sketch.ts';
 import { isLostConnection } from './sqlstate.ts';

@@ -2,7 +2,7 @@
 // belongs to that owner.
 
 import type pg from 'pg';
-import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
+import { type AcquireOptions, type Lease, type Pool, PoolError } from '../pool/index.ts';
 import type { PgNote } from './opener.ts';
 import type { PgPool } from './pg-pool.ts';
 import type { QueryContext } from './pool-query.ts';
@@ -58,7 +58,12 @@ export async function lend(
     acquire?.owner === undefined ? acquire : { ...acquire, origin: originOf(from) },
   );
   const session = lease.resource;
-  const giveBack = (error?: Error | boolean): void => giveBackTo(pool, lease, session, error);
+  let returned = false;
+  const giveBack = (error?: Error | boolean): void => {
+    if (returned) throw releasedTwiceError();
+    returned = true;
+    giveBackTo(pool, lease, session, error);
+  };
   session.lease = lease;
   session.queried = false;
   // Here and not in connect(): whoever gets the client in another way would release the lease before his.
@@ -114,8 +119,11 @@ export function tellClient(
   client: pg.PoolClient,
   error?: Error,
 ): void {
-  if (what !== 'error') tell(pool, what, client);
-  else if (pool.listenerCount('error') > 0) tell(pool, 'error', error, client);
+  if (what !== 'error') return tell(pool, what, client);
+  if (pool.listenerCount('error') === 0) return;
+  // pg's pool names the client on the error as well, and pg-promise looks for it there; inspect() has no use for it.
+  if (error) Object.defineProperty(error, 'client', { value: client, configurable: true, writable: true });
+  tell(pool, 'error', error, client);
 }
 
 /** Where somebody acquires: a stack without the frames of ours. */
@@ -141,6 +149,14 @@ function giveBackTo(pool: PgPool, lease: Lease<Session>, session: Session, error
   if (error) lease.destroy(error);
   else lease.release({ proven });
   tellLease(pool, 'release', session, error);
+}
+
+/** In the words of pg's pool, for which people search. */
+function releasedTwiceError(): PoolError {
+  return new PoolError(
+    'ERR_POOL_DOUBLE_RELEASE',
+    'Release called on client which has already been released to the pool. Release it exactly once, in a finally block, or use `await using` or use(fn), which do it for you. See ERR_POOL_DOUBLE_RELEASE.',
+  );
 }
 
 /** pg's events around a lease, with pg's arguments. */

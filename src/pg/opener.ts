@@ -9,6 +9,7 @@ import { refusesDirectTls } from './direct-tls.ts';
 import type { Endpoint } from './endpoint.ts';
 import { isRefusedLogin, Login } from './login.ts';
 import type { PinLinter } from './pin-linter.ts';
+import type { PoolHooks } from './pool-hooks.ts';
 import type { Route } from './route.ts';
 import type { Session } from './session.ts';
 import { codeOf, judgeConnectError, refusesParameters } from './sqlstate.ts';
@@ -31,6 +32,8 @@ export interface OpenerOptions {
   readonly linterFor?: ((route: Route) => PinLinter | undefined) | undefined;
   /** @default pg's */
   readonly Client?: ClientConstructor | undefined;
+  /** What pg's `Pool` would call besides. */
+  readonly hooks?: PoolHooks | undefined;
   /** The wall clock, milliseconds. */
   readonly now: () => number;
   /** Hears what should be looked at but fails nothing. */
@@ -192,7 +195,7 @@ export class Opener {
     { last }: Choice,
     { context, usualTls }: Opening,
   ): Promise<Session> {
-    const { readOnly, linterFor, onClient, Client = pg.Client } = this.#options;
+    const { readOnly, linterFor, onClient, hooks, Client = pg.Client } = this.#options;
     const { route } = endpoint;
     const patience = Math.min(answerMillis, context.budgetMillis * answerShare);
     if (usualTls || !this.#directTls) config.sslnegotiation = 'postgres';
@@ -206,6 +209,7 @@ export class Opener {
         setLocal: route.name === 'rds-proxy',
         linter: linterFor?.(route),
       },
+      hooks,
       onClient,
       onRefused: (names) => this.#tellOfParameters(endpoint, names),
     });

@@ -20,9 +20,10 @@ import {
   withOwner,
 } from './lending.ts';
 import { PgLease } from './pg-lease.ts';
+import { answerWith, logger, passOnHookErrors } from './pool-hooks.ts';
 import { poolQuery } from './pool-query.ts';
 import { retryTransaction } from './run-transaction.ts';
-import { followed } from './running-work.ts';
+import { followed } from '../pool/running-work.ts';
 import type { Session } from './session.ts';
 import type { Transaction, TransactionOptions } from './transaction.ts';
 
@@ -82,8 +83,9 @@ export class PgPool extends pg.Pool {
       evict: (reason, which) => core.evict(reason, which),
     });
     const core: Pool<Session> = new Pool<Session>(factory, { ...options, noun: 'connection', onWarning });
+    const { hooks } = connector;
     const { max, idleTimeoutMillis } = core.options;
-    Object.assign(this.options, { max, idleTimeoutMillis });
+    Object.assign(this.options, { max, idleTimeoutMillis }, hooks);
     const own: Shared = { core, base: this, reader, writer: !connector.readOnly, beforeSnapshot, ended: false };
     Object.defineProperties(this, {
       [shared]: { value: own },
@@ -91,6 +93,10 @@ export class PgPool extends pg.Pool {
       ending: { get: () => core.closed },
       ended: { get: () => own.ended },
     });
+    if (hooks === undefined) return;
+    passOnHookErrors(core, hooks);
+    if (hooks.log) core.observe(logger(hooks.log));
+    if (hooks.Promise) answerWith(this, ['connect', 'query', 'end'], hooks.Promise);
   }
 
   /**
@@ -294,6 +300,21 @@ async function end(own: Shared): Promise<void> {
       'Called end on pool more than once: the pool is closed or closing. See ERR_POOL_CLOSED.',
     );
   }
-  await Promise.all([own.core.close(), own.reader?.end()]);
+  const closed = own.core.close();
+  refuseAll(own.core);
+  await Promise.all([closed, own.reader?.end()]);
   own.ended = true;
+}
+
+/** Who comes after the end is told so in the words of pg's pool, for which people search. */
+function refuseAll(core: Pool<Session>): void {
+  const refusal = (): PoolError =>
+    new PoolError(
+      'ERR_POOL_CLOSED',
+      `Cannot use a pool after calling end on the pool: the pool "${core.options.name}" is closed. End it later, or make a new one. See ERR_POOL_CLOSED.`,
+    );
+  core.acquire = () => Promise.reject(refusal());
+  core.tryAcquire = () => {
+    throw refusal();
+  };
 }

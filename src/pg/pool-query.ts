@@ -5,7 +5,7 @@ import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
 import { noBackendError } from './no-backend.ts';
 import type { PgNote } from './opener.ts';
-import { followed } from './running-work.ts';
+import { followed } from '../pool/running-work.ts';
 import type { Session } from './session.ts';
 import { codeOf, isClientSideTimeout } from './sqlstate.ts';
 import { judgeStatementError } from './statement-error.ts';

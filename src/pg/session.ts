@@ -7,7 +7,7 @@ import { type BatchedStatement, batchOf } from './batch.ts';
 import { sendCancel } from './cancel.ts';
 import type { PinLinter } from './pin-linter.ts';
 import { refuse, textOf, withoutName } from './query-args.ts';
-import { followed, hushRejections } from './running-work.ts';
+import { followed, hushRejections } from '../pool/running-work.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
 

@@ -13,7 +13,7 @@ const usedAfterRelease =
   'This connection was used after it had been released: it may be somebody else’s by now.'.replace('’', "'") +
   ' Release it after its last use, or wait for every promise that uses it. See ERR_POOL_USE_AFTER_RELEASE.';
 const releasedTwice =
-  'This connection was released twice. Release it exactly once, in a finally block, or use `await using` or use(fn), which do it for you. See ERR_POOL_DOUBLE_RELEASE.';
+  'Release called on client which has already been released to the pool. Release it exactly once, in a finally block, or use `await using` or use(fn), which do it for you. See ERR_POOL_DOUBLE_RELEASE.';
 
 describe('connect', () => {
   it('lends a pg client and takes it back', async () => {
@@ -429,7 +429,7 @@ describe('end', () => {
     expect([pool.ending, pool.ended]).toEqual([true, true]);
     expect(pool.stats()).toMatchObject({ total: 0, destroyed: { closed: 3 } });
     const sentence =
-      'The pool "default" is closed and hands out no connection any more. Close it later, or make a new one. See ERR_POOL_CLOSED.';
+      'Cannot use a pool after calling end on the pool: the pool "default" is closed. End it later, or make a new one. See ERR_POOL_CLOSED.';
     for (const attempt of [
       () => pool.query('select 1'),
       () => pool.connect(),

@@ -25,7 +25,7 @@ describe('the page of errors', () => {
     const words = (text: string): string => text.replaceAll(/[`'"’]|\s+/g, ' ').replaceAll(/ +/g, ' ');
     const all = words(sources);
     for (const start of [
-      'This connection was released twice',
+      'Release called on client which has already been released to the pool',
       'Nothing was committed: a statement of the transaction had failed',
       'The nested transaction was rolled back: a statement of it had failed',
       'This transaction has ended: nothing more can run in it',

@@ -1,0 +1,145 @@
+// One connection to Redis as the pool sees it. The only file that looks into a client beyond its documented surface.
+
+import type { RedisClientType } from 'redis';
+import type { Lease } from '../pool/index.ts';
+import { type Leftover, leftBy } from './session-state.ts';
+
+/** A client of node-redis, as `createClient()` makes it. */
+export type RedisClient = RedisClientType;
+
+type Send = (this: unknown, args: readonly unknown[], options?: unknown) => Promise<unknown>;
+
+/** What node-redis keeps on a client and its types do not name (5.0 to 6.3). All of it may be missing. */
+interface ClientInternals {
+  sendCommand: Send;
+  _executeMulti?: (...args: unknown[]) => Promise<unknown>;
+  _executePipeline?: (...args: unknown[]) => Promise<unknown>;
+}
+
+/** A connection and who has it. */
+export class RedisSession {
+  readonly client: RedisClient;
+  /** The lease it is out on, or was out on last. */
+  lease: Lease<RedisSession> | undefined;
+  /** Its invocation's time was up, and it was closed for that. */
+  expired = false;
+  /** Whether a command was answered in this lease: proof of life. */
+  answered = false;
+  readonly #send: Send;
+  readonly #left = new Set<Leftover>();
+  readonly #database: number;
+  readonly #cut: () => void;
+  #running = 0;
+  #idle: (() => void)[] = [];
+
+  /**
+   * @param database - the one that it is connected to
+   * @param cut - ends its socket, at whatever stage it is
+   */
+  constructor(client: RedisClient, database: number, cut: () => void) {
+    this.client = client;
+    this.#database = database;
+    this.#cut = cut;
+    const internals = client as unknown as ClientInternals;
+    this.#send = internals.sendCommand.bind(client) as Send;
+    this.#follow(internals);
+  }
+
+  /** Whether another command can be sent at all. */
+  get usable(): boolean {
+    return this.client.isReady && !this.expired;
+  }
+
+  /** Whether every command is answered. */
+  get quiet(): boolean {
+    return this.#running === 0;
+  }
+
+  /** Whether the next user would find nothing of this one's. Free. */
+  get clean(): boolean {
+    const { client } = this;
+    return this.#running === 0 && this.#left.size === 0 && !client.isPubSubActive && !client.isWatching;
+  }
+
+  /** One round trip that runs nothing. */
+  async ping(): Promise<void> {
+    await this.#send.call(this.client, ['PING']);
+  }
+
+  /**
+   * Waits for what is still running, then takes back what was left behind.
+   *
+   * @returns whether that could be done
+   */
+  async cleanUp(signal: AbortSignal): Promise<boolean> {
+    if (!this.quiet) await this.#untilQuiet(signal);
+    const left = this.#left;
+    if (left.has('beyond-repair') || this.client.isPubSubActive || !this.usable) return false;
+    // DISCARD ends the watching too.
+    if (left.has('multi')) await this.#send.call(this.client, ['DISCARD']);
+    else if (left.has('watch') || this.client.isWatching) await this.client.unwatch();
+    // By the method, which notes the number that a client keeps for itself.
+    if (left.has('select')) await this.client.select(this.#database);
+    left.clear();
+    return this.clean;
+  }
+
+  /** Ends the connection. Whatever still runs fails. */
+  close(): void {
+    try {
+      this.client.destroy();
+    } catch {
+      // node-redis 5 throws where there is nothing left to end.
+    }
+    this.#cut();
+  }
+
+  /** Keeps count of commands and of what they leave behind, and refuses those of somebody whose lease is over. */
+  #follow(internals: ClientInternals): void {
+    const session = this;
+    const { sendCommand, _executeMulti: multi, _executePipeline: pipeline } = internals;
+    internals.sendCommand = function follow(this: unknown, args, options) {
+      return session.#run(() => {
+        session.#note(args);
+        return sendCommand.call(this, args, options);
+      });
+    };
+    // `multi()` binds these when it is called; what they send does not go through sendCommand.
+    if (multi) internals._executeMulti = (...args) => session.#run(() => multi.apply(internals, args));
+    if (pipeline) internals._executePipeline = (...args) => session.#run(() => pipeline.apply(internals, args));
+    const monitor = this.client.monitor.bind(this.client);
+    const listens: RedisClient['monitor'] = (callback) => {
+      this.#left.add('beyond-repair');
+      return monitor(callback);
+    };
+    Object.assign(this.client, { monitor: listens, MONITOR: listens });
+  }
+
+  async #run(command: () => Promise<unknown>): Promise<unknown> {
+    const { lease } = this;
+    // Its lease says why, if it was given back or taken back; one whose connection broke fails by itself.
+    if (lease && !lease.held) void lease.resource;
+    this.#running += 1;
+    try {
+      const answer = await command();
+      this.answered = true;
+      return answer;
+    } finally {
+      this.#running -= 1;
+      if (this.#running === 0) for (const resume of this.#idle.splice(0)) resume();
+    }
+  }
+
+  #note(args: readonly unknown[]): void {
+    const left = leftBy(args);
+    if (typeof left === 'string') this.#left.add(left);
+    else for (const ended of left?.ends ?? []) this.#left.delete(ended);
+  }
+
+  #untilQuiet(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      this.#idle.push(resolve);
+    });
+  }
+}
