@@ -25,6 +25,8 @@ export interface Spec {
   /** The subject that the ratios are to. */
   readonly reference: string;
   readonly subjects: readonly Subject[];
+  /** Counts the first round as well, where each begins in a fresh process anyway. @default false */
+  readonly cold?: boolean;
 }
 
 /** What every round has shown, by subject. */
@@ -58,7 +60,7 @@ export async function measure(spec: Spec, rounds: number, onRound?: (round: numb
   try {
     for (const { name, start } of spec.subjects) runners.set(name, await start());
     // The first round of each is not counted: it finds nothing compiled and no connection made.
-    for (const runner of runners.values()) await runner.round();
+    if (!spec.cold) for (const runner of runners.values()) await runner.round();
     const samples = await interleave(runners, rounds, onRound);
     return { case: caseOf(spec, samples), samples };
   } finally {

@@ -15,7 +15,10 @@ const chapters: Readonly<Record<Group, { title: string; text: string }>> = {
     title: 'Where to connect',
     text: 'The `PG…` variables are those of `psql` and every other PostgreSQL client.',
   },
-  limits: { title: 'Limits', text: 'How many connections one sandbox may have, and how many it keeps over a freeze.' },
+  limits: {
+    title: 'Limits',
+    text: 'How many connections one sandbox may have, how many it keeps over a freeze, and what each of them keeps.',
+  },
   time: { title: 'Time', text: 'How long things may take and how long a connection lives.' },
   proof: { title: 'Proof of life', text: 'When a connection is asked whether it is alive before a handler gets it.' },
   routing: { title: 'Routing', text: 'The way to the server.' },

@@ -177,10 +177,10 @@ export class SampleStack extends Stack {
       adminSecret,
       vpc,
       vpcSubnets: { subnets: vpc.isolatedSubnets },
+      secretsEndpoint: secrets,
       user: USER,
       databaseName: DATABASE_NAME,
     });
-    secrets.connections.allowDefaultPortFrom(user, 'DatabaseUser reads the login of the administrator');
     // On deletion, too: the way to the secret goes only when the user is gone.
     user.resource.node.addDependency(secrets);
     return user;

@@ -2,7 +2,7 @@
 
 import type { CredentialSource, Credentials } from './auth/credentials.ts';
 import { isRdsProxyHost } from './auth/rds-proxy-host.ts';
-import { explainTlsError, type TlsOptions, tlsFor } from './auth/tls.ts';
+import { type TlsOptions, tlsFor } from './auth/tls.ts';
 import type { CreatePoolOptions } from './create-pool.ts';
 import type { Endpoint } from './pg/endpoint.ts';
 import { type RouteName, routes } from './pg/route.ts';
@@ -134,7 +134,11 @@ function makeEndpoint(
     database,
     route,
     directTls,
-    explainTls: (error) => explainTlsError(error, { host, tls: tls() }),
+    async explainTls(error) {
+      // Without its words, from a bundle that lacks a file, the driver's own stand.
+      const words = await import('./auth/tls-errors.ts').catch(() => undefined);
+      return words?.explainTlsError(error, { host, tls: tls() });
+    },
     clientConfig(guarded) {
       const ssl = tls();
       return defined<ClientConfig>({

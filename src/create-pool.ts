@@ -7,12 +7,12 @@ import type { EnvironmentLimit } from './lambda/environment-limit.ts';
 import { type Shared, shared } from './pg/lending.ts';
 import type { Permits } from './pg/permits.ts';
 import { PgPool } from './pg/pg-pool.ts';
-import { PinLinter, type PinMode } from './pg/pin-linter.ts';
+import type { PinLinter, PinMode } from './pg/pin-linter.ts';
 import type { PoolHooks } from './pg/pool-hooks.ts';
 import { type Route, type RouteName, routes } from './pg/route.ts';
 import type { ClientConfig, ClientConstructor } from './pg/types.ts';
 import { type Clock, PoolError, type PoolOptions, systemClock } from './pool/index.ts';
-import { defaultOf, settingsOf, warn } from './settings.ts';
+import { defaultOf, type Settings, settingsOf, warn } from './settings.ts';
 
 /**
  * Options of a pool: thawpool's own, and everything that pg's `Client` takes. An option wins over its environment
@@ -32,6 +32,13 @@ export interface CreatePoolOptions extends Omit<ClientConfig, 'connectionTimeout
    * @default none, because elsewhere there is one thread
    */
   readonly maxPerEnvironment?: number;
+  /**
+   * How many statements with values each connection keeps prepared at the server, from their second use on. 0 to 10000;
+   * 0 prepares none. Has no effect behind a pooler.
+   *
+   * @default 100, because most functions have fewer, and each costs the server memory on each connection
+   */
+  readonly statementCache?: number;
   readonly acquireTimeoutMillis?: number;
   /** pg's name for `acquireTimeoutMillis`, which wins. 0 is as long as an invocation can last. */
   readonly connectionTimeoutMillis?: number;
@@ -141,6 +148,7 @@ export function createParts(options: CreatePoolOptions = {}): PoolParts {
   const { idleTimeoutMillis = defaultOf('idleTimeoutMillis') } = settings;
   const credentials = credentialsOf(settings, { env, onWarning });
   const plan: Plan = { options, settings, env, credentials, idleTimeoutMillis, onWarning, clock };
+  tellOfStatementCache(settings, onWarning);
   const reader = settings.readerHost === undefined ? undefined : makePool(plan, true);
   const pool = makePool(plan, false, reader);
   const { deadlineReserveMillis = defaultOf('deadlineReserveMillis') } = settings;
@@ -165,6 +173,7 @@ function makePool(plan: Plan, forReader: boolean, reader?: PgPool): PgPool {
       linterFor: linters(plan, (kind) => pool[shared].core.note('pin', kind)),
       readOnly: forReader || settings.readOnly === 'true',
       reset: checkReset(options.reset ?? 'auto'),
+      statementCache: settings.statementCache ?? defaultOf('statementCache'),
       Client: options.Client,
       hooks: hooksOf(options),
       permits: limit === undefined ? undefined : permitsOf(limit, () => pool[shared].core, env),
@@ -203,15 +212,29 @@ function hooksOf({ onConnect, verify, maxUses, allowExitOnIdle, log, Promise: ki
 
 /** Looks at statements as it was asked for; unasked only where a pooler stands between, and on Lambda without a word. */
 function linters({ settings, env, onWarning }: Plan, count: (kind: string) => void) {
-  const made = new Map<PinMode, PinLinter>();
+  const made = new Map<PinMode, Promise<PinLinter>>();
+  const make = async (mode: PinMode): Promise<PinLinter> => {
+    const { PinLinter } = await import('./pg/pin-linter.ts');
+    return new PinLinter({ mode, onWarning, onPin: ({ kind }) => count(kind) });
+  };
   const unasked: PinMode = env['AWS_LAMBDA_FUNCTION_NAME'] && !env['AWS_SAM_LOCAL'] ? 'count' : 'warn';
-  return (route: Route): PinLinter | undefined => {
+  return (route: Route): Promise<PinLinter> | undefined => {
     const mode = (settings.pinning as PinMode | undefined) ?? (route.ownsSession ? 'off' : unasked);
     if (mode === 'off') return undefined;
-    const linter = made.get(mode) ?? new PinLinter({ mode, onWarning, onPin: ({ kind }) => count(kind) });
+    const linter = made.get(mode) ?? make(mode);
     made.set(mode, linter);
     return linter;
   };
+}
+
+/** Asked for where nothing can be prepared: the pool works without it, and says so. */
+function tellOfStatementCache(settings: Settings, onWarning: (message: string) => void): void {
+  const { statementCache = 0 } = settings;
+  const ways = readerPlaces(settings).map(({ route }) => routes[route]);
+  if (statementCache === 0 || ways.some(({ ownsSession }) => ownsSession)) return;
+  onWarning(
+    `statementCache is ${statementCache} (option statementCache, environment THAWPOOL_STATEMENT_CACHE), but has no effect by way of ${ways[0]?.name}: a statement that is prepared there is not found by the next transaction, or pins the connection. Leave it out.`,
+  );
 }
 
 /** Leave to open connections beside those of other threads; what sees to that is loaded when the first is asked for. */

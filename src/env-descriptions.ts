@@ -30,6 +30,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   THAWPOOL_MAX_PER_ENVIRONMENT: 'Hard limit of open connections in all threads of one process together, where `max` counts in each thread alone. For Lambda ' +
       'Managed Instances, which run 8 threads per vCPU, each with a pool: environments × this must stay below `max_connections`. None by default, ' +
       'because elsewhere there is one thread. Pools of different names count apart. See [managed-instances.md](managed-instances.md).',
+  THAWPOOL_STATEMENT_CACHE: 'How many statements with values each connection keeps prepared at the server, from their second use on; 0 prepares none. 100 is more than ' +
+      'most functions have, and each costs the server memory on each connection. On a direct route only: behind a pooler the backend changes. ' +
+      'See [statement-cache.md](statement-cache.md).',
   THAWPOOL_ACQUIRE_TIMEOUT_MS: 'One budget for the queue, DNS, TCP, TLS, login and proof of life, cut short by the invocation’s own deadline. An Aurora ' +
       'that pauses takes 15 to 30 s to resume: raise it there. At most 900000, the longest invocation.',
   THAWPOOL_IDLE_TIMEOUT_MS: 'A connection unused for this long is discarded without asking; 0 is never. Below 350000: NAT gateways, Network Load Balancers and ' +

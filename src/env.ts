@@ -22,6 +22,7 @@ export interface EnvValues {
   max?: number;
   maxIdle?: number;
   maxPerEnvironment?: number;
+  statementCache?: number;
   acquireTimeoutMillis?: number;
   validateAfterIdleMillis?: number;
   validateTimeoutMillis?: number;
@@ -103,6 +104,8 @@ export const variables: readonly Variable[] = [
   { name: 'THAWPOOL_MAX_IDLE', option: 'maxIdle', group: 'limits', default: 1, rule: whole(0, 10_000, 'connections') },
   { name: 'THAWPOOL_MAX_PER_ENVIRONMENT', option: 'maxPerEnvironment', group: 'limits', default: 'no limit',
     rule: whole(1, 10_000, 'connections') },
+  { name: 'THAWPOOL_STATEMENT_CACHE', option: 'statementCache', group: 'limits', default: 100,
+    rule: whole(0, 10_000, 'statements') },
 
   { name: 'THAWPOOL_ACQUIRE_TIMEOUT_MS', option: 'acquireTimeoutMillis', group: 'time', default: 5000,
     rule: whole(1, INVOCATION, 'ms') },

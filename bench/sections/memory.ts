@@ -39,6 +39,7 @@ function spec(question: Question, title: string, count: number, floor: string): 
     title,
     unit: 'bytes',
     reference: floor,
+    cold: true,
     subjects: [
       of(floor, 'floor', floor === ARRAY ? 'array' : floor),
       of('thawpool', 'ours'),
@@ -48,7 +49,7 @@ function spec(question: Question, title: string, count: number, floor: string): 
 }
 
 async function run(context: Context) {
-  const rounds = context.quick ? 1 : 5;
+  const rounds = context.quick ? 1 : 3;
   const specs = [
     spec('perSlot', 'bytes for an idle slot', SLOTS, QUEUE),
     spec('perWaiter', 'bytes for a waiter', WAITERS, QUEUE),

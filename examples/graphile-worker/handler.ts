@@ -1,6 +1,11 @@
 import { runOnce, type TaskList } from 'graphile-worker';
 import { getPool, withPool } from 'thawpool';
 
+const pgPool = getPool();
+// graphile-worker asks for both with a warning; the pool needs neither.
+pgPool.on('error', () => {});
+pgPool.on('connect', () => {});
+
 /** Stores a note, and with it a job that tells of it: both or none. */
 export const send = withPool(async ({ text }: { text: string }, { db }) =>
   db.transaction(async (tx) => {
@@ -19,5 +24,5 @@ const taskList: TaskList = {
 /** Does what is waiting, then ends: a function on a schedule. A job left over by a timeout is taken up again. */
 export const work = withPool(async () => {
   // Lambda's own signals are the runtime's business.
-  await runOnce({ pgPool: getPool(), taskList, concurrency: 2, noHandleSignals: true });
+  await runOnce({ pgPool, taskList, concurrency: 2, noHandleSignals: true });
 });

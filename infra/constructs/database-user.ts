@@ -21,10 +21,14 @@ import {
   type UserGrants,
   type UserProperties,
 } from '../database-user/wish.ts';
+import { isCluster } from './database-facts.ts';
+import { openWay } from './network.ts';
+import { located } from './resources.ts';
+import { completeArn, grantSecret } from './secrets.ts';
 
 /** Says which user {@link DatabaseUser} makes, where, and what it may do. */
 export interface DatabaseUserProps {
-  /** The cluster or instance. The function that makes the user is let in to it. */
+  /** The cluster or instance. The function that makes the user is let in to it, unless it is imported without its security groups. */
   readonly database: rds.IDatabaseCluster | rds.IDatabaseInstance;
 
   /** The login of the administrator, who makes the user: `database.secret` for one. Its user must have CREATEROLE. */
@@ -39,6 +43,14 @@ export interface DatabaseUserProps {
    * @default - private subnets, with a way to the internet where there are such
    */
   readonly vpcSubnets?: ec2.SubnetSelection;
+
+  /**
+   * The VPC endpoint through which the function reads the secrets: the two are let in to each other, and the function goes
+   * nowhere else.
+   *
+   * @default - the function may go out to port 443 of every address: it takes a NAT gateway, or an endpoint that is open to the VPC
+   */
+  readonly secretsEndpoint?: ec2.IConnectable;
 
   /**
    * The name that functions log in as. Another name is another user: the old one is removed once the new one is made.
@@ -105,8 +117,10 @@ function code(): lambda.Code {
     return lambda.Code.fromAsset(built, { exclude: ['*', '!index.mjs'] });
   }
   if (bundled === undefined) {
-    bundled = mkdtempSync(join(tmpdir(), 'thawpool-database-user-'));
-    bundleDatabaseUser(join(bundled, 'index.mjs'));
+    const folder = mkdtempSync(join(tmpdir(), 'thawpool-database-user-'));
+    bundleDatabaseUser(join(folder, 'index.mjs'));
+    // Not sooner: what could not be bundled must not be deployed as an empty folder by the next one.
+    bundled = folder;
   }
   return lambda.Code.fromAsset(bundled);
 }
@@ -125,7 +139,7 @@ export class DatabaseUser extends Construct {
   readonly resource: CustomResource;
   /** The function that makes the user. */
   readonly function: lambda.Function;
-  /** The function's network. */
+  /** The function's network: out to the database and to Secrets Manager, and to nothing else. */
   readonly connections: ec2.Connections;
 
   constructor(scope: Construct, id: string, props: DatabaseUserProps) {
@@ -136,14 +150,13 @@ export class DatabaseUser extends Construct {
       retention: props.logRetention ?? logs.RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    this.function = this.#makeFunction(props, logGroup);
+    const guard = this.#makeGuard(props);
+    this.function = this.#makeFunction(props, logGroup, guard);
     this.connections = this.function.connections;
-    database.connections.allowDefaultPortFrom(
-      this.function,
-      `DatabaseUser ${Token.isUnresolved(user) ? '' : user}`.trim(),
-    );
-    adminSecret.grantRead(this.function);
-    passwordSecret?.grantRead(this.function);
+    for (const secret of [adminSecret, ...(passwordSecret ? [passwordSecret] : [])]) {
+      located(this, () => completeArn(secret));
+      grantSecret(this.function, secret);
+    }
     const endpoint = 'clusterEndpoint' in database ? database.clusterEndpoint : database.instanceEndpoint;
     const properties: UserProperties = {
       SecretArn: adminSecret.secretArn,
@@ -169,13 +182,29 @@ export class DatabaseUser extends Construct {
       properties: { ...properties },
       removalPolicy: props.removalPolicy ?? RemovalPolicy.DESTROY,
     });
-    // An instance to connect to, and the rules that let the function in: on deletion they must outlast this resource.
-    this.resource.node.addDependency(database, this.function, ...database.connections.securityGroups);
+    // An instance to connect to, and the rules on both sides of the way: on deletion they must outlast this resource.
+    this.resource.node.addDependency(database, this.function, guard, ...database.connections.securityGroups);
     this.user = user;
     this.#warnUnreachable(props);
   }
 
-  #makeFunction(props: DatabaseUserProps, logGroup: logs.ILogGroup): lambda.Function {
+  /** Whoever holds the administrator's login goes to the server and to where it is read. Names are looked up in the VPC, past every group. */
+  #makeGuard({ vpc, database, secretsEndpoint }: DatabaseUserProps): ec2.SecurityGroup {
+    const guard = new ec2.SecurityGroup(this, 'SecurityGroup', {
+      vpc,
+      description: 'DatabaseUser: to the database and to Secrets Manager',
+      allowAllOutbound: false,
+    });
+    const { port } = isCluster(database) ? database.clusterEndpoint : database.instanceEndpoint;
+    const servers = database.connections.securityGroups;
+    if (servers.length > 0) openWay(guard, servers, port, 'PostgreSQL from DatabaseUser');
+    else guard.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(port), 'PostgreSQL, whose groups are not known');
+    if (secretsEndpoint) openWay(guard, secretsEndpoint.connections.securityGroups, 443, 'Secrets from DatabaseUser');
+    else guard.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'Secrets Manager');
+    return guard;
+  }
+
+  #makeFunction(props: DatabaseUserProps, logGroup: logs.ILogGroup, guard: ec2.SecurityGroup): lambda.Function {
     const { vpc, vpcSubnets } = props;
     return new lambda.Function(this, 'Function', {
       description: 'Makes a database user for thawpool',
@@ -188,11 +217,13 @@ export class DatabaseUser extends Construct {
       timeout: Duration.minutes(5),
       vpc,
       ...(vpcSubnets && { vpcSubnets }),
+      securityGroups: [guard],
       logGroup,
     });
   }
 
-  #warnUnreachable({ vpc, vpcSubnets }: DatabaseUserProps): void {
+  #warnUnreachable({ vpc, vpcSubnets, secretsEndpoint }: DatabaseUserProps): void {
+    if (secretsEndpoint) return;
     const chosen = new Set(vpc.selectSubnets(vpcSubnets).subnetIds);
     const isolated = vpc.isolatedSubnets.some((subnet) => chosen.has(subnet.subnetId));
     const endpoint = this.node.root.node

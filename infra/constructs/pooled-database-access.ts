@@ -20,6 +20,7 @@ import {
   type Environment,
   environmentOf,
   givenEnvironment,
+  nameOf,
   presentEnvironment,
   type VariableName,
 } from './variables.ts';
@@ -95,6 +96,7 @@ export class PooledDatabaseAccess extends Construct {
     const own = environmentOf(ownValues(props, targets, user), this.node.path);
     const owned = ownedNames(props, own);
     this.environment = { ...givenEnvironment(props.environment ?? {}, owned, this.node.path), ...own };
+    this.#checkStatementCache(targets, props);
     this.#setEnvironment(owned);
     for (const fn of this.functions) this.#grant(fn, targets, props.secret);
 
@@ -119,6 +121,16 @@ export class PooledDatabaseAccess extends Construct {
         );
       }
     }
+  }
+
+  /** On the way past the proxy it has an effect: with the fallback it may be there. */
+  #checkStatementCache(targets: readonly Target[], { database }: PooledDatabaseAccessProps): void {
+    const name = nameOf('statementCache');
+    if (targets.length > 1 || isCluster(database) || isInstance(database) || !(Number(this.environment[name]) > 0))
+      return;
+    throw new Error(
+      `${this.node.path}: environment has ${name}, but nothing is prepared behind a proxy: a prepared statement is not found by the next transaction, or pins the connection. Leave it out.`,
+    );
   }
 
   #setEnvironment(owned: ReadonlyMap<string, string>): void {

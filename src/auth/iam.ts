@@ -2,13 +2,12 @@
  * Logs in with tokens that are signed with AWS credentials instead of a password: `auth: 'iam'`. It decides what a token
  * is for; when one is made and how long it is kept is decided in iam-tokens.ts.
  */
-import { isIP } from 'node:net';
-import { inspect } from 'node:util';
 import type { CredentialRequest, CredentialSource, Credentials } from './credentials.ts';
 import { noUserError } from './iam-errors.ts';
 import { type AwsHost, dsqlHost, plainHost, rdsHost } from './iam-hosts.ts';
 import { type AwsCredentials, dsqlSigner, rdsSigner } from './iam-signers.ts';
 import { type TokenSigner, TokenStore } from './iam-tokens.ts';
+import { inspected } from './inspected.ts';
 import { isLocal } from './tls.ts';
 
 /** Holds what {@link iamCredentials} and {@link dsqlCredentials} have in common. */
@@ -113,7 +112,7 @@ function tokenSource(options: AwsTokenOptions, kind: Kind): CredentialSource {
   const warnOf = (host: string): void => {
     if (warned.has(host) || isLocal(host)) return;
     warned.add(host);
-    const what = isIP(host) > 0 ? 'an address' : 'not a name that Amazon gave out';
+    const what = process.getBuiltinModule('node:net').isIP(host) > 0 ? 'an address' : 'not a name that Amazon gave out';
     onWarning(
       `${signer.name} makes tokens for ${host}, which is ${what}: the server will refuse them. Connect to ${endpoint}, or ` +
         'give iamCredentials() and dsqlCredentials() that name as hostname.',
@@ -148,7 +147,7 @@ class TokenLogin implements Credentials {
     return { password: '[hidden]' };
   }
 
-  [inspect.custom](): Credentials {
+  [inspected](): Credentials {
     return this.toJSON();
   }
 }

@@ -1,6 +1,6 @@
 /** Reads what a secret holds: the JSON that RDS writes and its rotation functions keep. It must not know who fetched it. */
-import { inspect } from 'node:util';
 import { type Credentials, CredentialsError } from './credentials.ts';
+import { inspected } from './inspected.ts';
 
 /** Holds one version of a secret as Secrets Manager returns it, with its own names. */
 export interface SecretValue {
@@ -29,7 +29,7 @@ export class SecretLogin implements Credentials {
   }
 
   static {
-    Object.defineProperty(this.prototype, inspect.custom, {
+    Object.defineProperty(this.prototype, inspected, {
       value(this: SecretLogin) {
         return this.toJSON();
       },

@@ -2,12 +2,8 @@
  * Decides how a connection is encrypted and whom it trusts. pg takes `prefer`, `require`, `verify-ca` and `verify-full`
  * for the same thing and an unknown word for "no TLS" (pg 8.23), so the decision is made here and pg gets its result.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { BlockList, isIP } from 'node:net';
-import tls, { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
+import type { ConnectionOptions, SecureContext } from 'node:tls';
 import { isRdsProxyHost } from './rds-proxy-host.ts';
-
-export { explainTlsError } from './tls-errors.ts';
 
 /** Names how far a server must prove who it is, in libpq's words; `no-verify` is node-postgres's own. */
 export type SslMode = 'disable' | 'no-verify' | 'require' | 'verify-ca' | 'verify-full';
@@ -55,6 +51,11 @@ export class TlsOptionError extends Error {
     this.name = 'TlsOptionError';
   }
 }
+
+// Node's modules are taken when they are needed: together they cost a cold start 3 ms (seen, Node 24), where pg has not loaded
+// them yet or an ES module would list their exports.
+const fs = (): typeof import('node:fs') => process.getBuiltinModule('node:fs');
+const tls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls');
 
 const modes: readonly string[] = ['disable', 'no-verify', 'require', 'verify-ca', 'verify-full'] satisfies SslMode[];
 const isMode = (word: string): word is SslMode => modes.includes(word);
@@ -152,9 +153,10 @@ export function isLocal(host: string): boolean {
   // With a dot at its end it is looked up by DNS like any other name: not taken for loopback.
   const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (name === '' || name.startsWith('/') || name === 'localhost') return true;
-  const family = isIP(name);
+  const net = process.getBuiltinModule('node:net');
+  const family = net.isIP(name);
   if (family === 0) return false;
-  const loopback = new BlockList();
+  const loopback = new net.BlockList();
   loopback.addSubnet('127.0.0.0', 8);
   loopback.addAddress('::1', 'ipv6');
   return loopback.check(name, family === 6 ? 'ipv6' : 'ipv4');
@@ -168,27 +170,27 @@ function trustFor(facts: TlsFacts): Pick<TlsOptions, 'trusts' | 'secureContext'>
   }
   const own = { trusts: "Node's own root certificates" };
   // An RDS Proxy's certificate comes from Amazon Trust Services, which Node's own roots hold: nothing need be added.
-  if (sslRootCert === 'system' || isRdsProxyHost(host) || !existsSync(runtimeCaFile)) return own;
+  if (sslRootCert === 'system' || isRdsProxyHost(host) || !fs().existsSync(runtimeCaFile)) return own;
   // A `ca` replaces Node's roots: both are given, for a host may be an instance (Amazon RDS) or behind a public name.
   const both = contextOf(`+${runtimeCaFile}`, () => [...nodeRoots(), ...readRoots(runtimeCaFile)]);
   return { trusts: `Node's own root certificates and ${runtimeCaFile}`, secureContext: both };
 }
 
 function contextOf(key: string, roots: () => string[]): SecureContext {
-  const context = contexts.get(key) ?? createSecureContext({ ca: roots() });
+  const context = contexts.get(key) ?? tls().createSecureContext({ ca: roots() });
   contexts.set(key, context);
   return context;
 }
 
 /** Node.js before 22.15 cannot list its defaults, which also hold what `NODE_EXTRA_CA_CERTS` and `--use-system-ca` add. */
 const nodeRoots = (): readonly string[] =>
-  (tls as Partial<typeof tls>).getCACertificates?.('default') ?? tls.rootCertificates;
+  (tls() as Partial<ReturnType<typeof tls>>).getCACertificates?.('default') ?? tls().rootCertificates;
 
 /** Reads the certificates of a PEM file. Node passes over what it cannot parse in a `ca`, hence the checks. */
 function readRoots(path: string): string[] {
   let content: string;
   try {
-    content = readFileSync(path, 'latin1');
+    content = fs().readFileSync(path, 'latin1');
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new TlsOptionError(

@@ -9,28 +9,45 @@ export interface TtlCacheOptions {
   readonly ttlMillis: number;
   /** The wall clock, in milliseconds since 1970: a monotonic one may stand still in a freeze. @default Date.now */
   readonly now?: (() => number) | undefined;
+  /** A clock that is never set back, in milliseconds: the larger of both ages counts. @default performance.now */
+  readonly monotonic?: (() => number) | undefined;
+  /** How many values stay at most; the one that was not read for longest makes room. @default Infinity */
+  readonly max?: number | undefined;
 }
 
 interface Entry<V> {
   readonly value: V;
-  readonly storedAt: number;
+  readonly storedAt: Reading;
   readonly ttlMillis: number;
+}
+
+interface Reading {
+  readonly wall: number;
+  readonly monotonic: number;
 }
 
 /**
  * Holds values by name until they are too old. `undefined` and `null` are values like any other.
  *
- * What is too old stays in memory until it is read, replaced or deleted: it is meant for few names.
+ * What is too old stays in memory until it is read, replaced or deleted, or until `max` others have come.
  */
 export class TtlCache<V> {
   readonly #ttlMillis: number;
-  readonly #now: () => number;
+  readonly #now: () => Reading;
+  readonly #max: number;
   readonly #entries = new Map<string, Entry<V>>();
   readonly #flights = new Map<string, Promise<V>>();
 
-  constructor({ ttlMillis, now = () => Date.now() }: TtlCacheOptions) {
+  constructor(options: TtlCacheOptions) {
+    const { ttlMillis, now = () => Date.now(), monotonic = () => performance.now() } = options;
     this.#ttlMillis = ttlMillis;
-    this.#now = now;
+    this.#now = () => ({ wall: now(), monotonic: monotonic() });
+    this.#max = options.max ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The names that are held, those included whose values are too old and were not read since. */
+  keys(): string[] {
+    return [...this.#entries.keys()];
   }
 
   /** Reads a value; nothing when there is none or it is too old. */
@@ -46,7 +63,7 @@ export class TtlCache<V> {
   /** Keeps a value from now on. One that is being loaded under that name meanwhile is not kept. */
   set(key: string, value: V, ttlMillis: number = this.#ttlMillis): void {
     this.#flights.delete(key);
-    this.#entries.set(key, { value, storedAt: this.#now(), ttlMillis });
+    this.#keep(key, { value, storedAt: this.#now(), ttlMillis });
   }
 
   /** Forgets a value, also the one that is being loaded. @returns whether there was one that was not too old */
@@ -86,7 +103,7 @@ export class TtlCache<V> {
         if (this.#flights.get(key) === flight) {
           this.#flights.delete(key);
           const own = typeof ttlMillis === 'function' ? ttlMillis(value) : ttlMillis;
-          this.#entries.set(key, { value, storedAt, ttlMillis: own });
+          this.#keep(key, { value, storedAt, ttlMillis: own });
         }
         return value;
       },
@@ -99,13 +116,25 @@ export class TtlCache<V> {
     return flight;
   }
 
+  #keep(key: string, entry: Entry<V>): void {
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (this.#entries.size <= this.#max) return;
+    // A Map keeps the order in which its keys came: the first was neither kept nor read for longest.
+    const [first] = this.#entries.keys();
+    if (first !== undefined) this.#entries.delete(first);
+  }
+
   #read(key: string): Entry<V> | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    const age = this.#now() - entry.storedAt;
-    // A negative age: the clock was set back, and how old the value is nobody knows.
-    if (age >= 0 && age < entry.ttlMillis) return entry;
+    const now = this.#now();
+    const age = now.wall - entry.storedAt.wall;
     this.#entries.delete(key);
-    return undefined;
+    // A negative age: the clock was set back, and how old the value is nobody knows.
+    if (age < 0 || Math.max(age, now.monotonic - entry.storedAt.monotonic) >= entry.ttlMillis) return undefined;
+    // Behind all others: it was read last.
+    this.#entries.set(key, entry);
+    return entry;
   }
 }

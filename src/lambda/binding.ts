@@ -53,7 +53,7 @@ export function boundHandler(
     // The context comes last; Lambda's old callback, where there is one, comes after it.
     const at = args.findLastIndex((arg, index) => index > 0 && typeof arg === 'object' && arg !== null);
     const last = at < 0 ? 1 : at;
-    const { context, end } = await begin((args[last] ?? {}) as ContextLike);
+    const { context, end } = await begin(args[last] ?? {});
     args[last] = context;
     try {
       return await (handler as (...all: unknown[]) => unknown)(...args);

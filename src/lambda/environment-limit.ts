@@ -2,9 +2,6 @@
 // and gives one up that it does not use when others wait. Loaded only where `maxPerEnvironment` is set. It must not know
 // what is opened.
 
-import { createHash } from 'node:crypto';
-import { readlinkSync } from 'node:fs';
-import { isMainThread } from 'node:worker_threads';
 import type { Permits } from '../pg/permits.ts';
 import type { CreateContext, Pool } from '../pool/index.ts';
 import { unsupportedError, waitingFor } from './environment-limit-error.ts';
@@ -68,6 +65,7 @@ export class EnvironmentLimit implements Pick<Permits, 'take' | 'wanted'> {
     const { limit, env } = this.#options;
     if (process.platform !== 'linux') {
       // There is one pool then, and its own `max` keeps the limit.
+      const { isMainThread } = process.getBuiltinModule('node:worker_threads');
       if (isMainThread && !env['AWS_LAMBDA_MAX_CONCURRENCY']) return ignore;
       throw unsupportedError(limit);
     }
@@ -253,13 +251,14 @@ export class EnvironmentLimit implements Pick<Permits, 'take' | 'wanted'> {
 
 /** What no other process has: several may share one network, and with it the kernel's names, yet each count from 1. */
 function prefixOf(name: string): string {
+  const { createHash } = process.getBuiltinModule('node:crypto');
   const pool = createHash('sha256').update(name).digest('base64url').slice(0, 16);
   return `thawpool/${processNamespace()}.${process.pid}/${pool}`;
 }
 
 function processNamespace(): string {
   try {
-    return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '';
+    return /\d+/.exec(process.getBuiltinModule('node:fs').readlinkSync('/proc/self/ns/pid'))?.[0] ?? '';
   } catch {
     // Two processes that are taken for one share a limit, which keeps it.
     return '';

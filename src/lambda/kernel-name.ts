@@ -2,7 +2,7 @@
 // abstract Unix sockets, which Linux has. The kernel decides who is first and frees what a thread held that has died.
 // It must not know what the names stand for.
 
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 
 /** What a holder says to a caller: that a name is about to be free, or not. */
 export type Reply = 'soon' | 'no';
@@ -109,7 +109,7 @@ export class HeldName {
  */
 export function holdName(name: string, callers?: Callers): Promise<HeldName | undefined> {
   return new Promise((resolve, reject) => {
-    const server = createServer();
+    const server = process.getBuiltinModule('node:net').createServer();
     server.once('error', (error: NodeJS.ErrnoException) =>
       error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
     );
@@ -141,7 +141,7 @@ export class Line {
   #answered: ((reply: Reply) => void) | undefined;
 
   constructor(name: string, options: LineOptions = {}) {
-    this.#socket = createConnection({ path: `\0${name}` });
+    this.#socket = process.getBuiltinModule('node:net').createConnection({ path: `\0${name}` });
     this.#socket.on('error', ignore);
     this.#socket.on('data', (bytes) => {
       const last = bytes.at(-1) ?? 0;

@@ -1,5 +1,4 @@
-import { finished, Readable } from 'node:stream';
-import { ReadableStream, TransformStream } from 'node:stream/web';
+import type { Readable } from 'node:stream';
 
 /**
  * Finds the streamed body of a Middy response (Node.js or web stream; the response itself or its `body`) and calls back
@@ -19,7 +18,7 @@ export function endWithBody(response: unknown, onEnd: () => Promise<void>): unkn
 
 function watch(stream: unknown, onEnd: () => Promise<void>): unknown {
   if (isReadable(stream)) {
-    finished(stream, { writable: false }, () => void onEnd());
+    process.getBuiltinModule('node:stream').finished(stream, { writable: false }, () => void onEnd());
     return stream;
   }
   if (stream instanceof ReadableStream) {
@@ -31,5 +30,5 @@ function watch(stream: unknown, onEnd: () => Promise<void>): unknown {
 
 /** A Node.js stream, also of another copy of its classes (the package readable-stream): Middy pipes those as well. */
 function isReadable(stream: unknown): stream is Readable {
-  return stream instanceof Readable || (typeof stream === 'object' && stream !== null && '_readableState' in stream);
+  return stream instanceof process.getBuiltinModule('node:stream').Readable || (typeof stream === 'object' && stream !== null && '_readableState' in stream);
 }

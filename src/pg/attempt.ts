@@ -2,8 +2,8 @@
 
 import type pg from 'pg';
 import type { CreateContext, PoolError } from '../pool/index.ts';
-import { readOnlyServerError } from './connect-error.ts';
 import { type PoolHooks, prepare, verify } from './pool-hooks.ts';
+import { readOnlyServerError } from './read-only-error.ts';
 import { type Route, refusedParameters } from './route.ts';
 import { Session, type StatementRules } from './session.ts';
 import { showCertificate } from './shown-certificate.ts';

@@ -20,21 +20,30 @@ interface CancelConnection extends pg.Connection {
  * Asks the server to stop what a session is running: a CancelRequest on a connection of its own, encrypted as the
  * session is (PostgreSQL documentation, 54.2.8). The session itself answers 57014, unless it was done before.
  *
- * @returns when the server has taken note or cannot be reached; never rejects
+ * @returns whether the server has taken note, once it has or cannot be reached; never rejects. The server closes the
+ * connection when it has told the session's process, so that no cancel is on its way any more; otherwise one may be.
  */
-export function sendCancel(target: CancelTarget, budgetMillis: number): Promise<void> {
+export function sendCancel(target: CancelTarget, budgetMillis: number): Promise<boolean> {
   const { host, port, processId, secretKey, ssl } = target;
   const connection = new pg.Connection({ ssl }) as CancelConnection;
   return new Promise((resolve) => {
-    const timer = setTimeout(() => connection.stream.destroy(), budgetMillis);
+    let sent = false;
+    const giveUp = (): void => {
+      sent = false;
+      connection.stream.destroy();
+    };
+    const timer = setTimeout(giveUp, budgetMillis);
     timer.unref();
-    const cancel = (): void => connection.cancel(processId, secretKey);
-    connection.on('error', () => connection.stream.destroy());
+    const cancel = (): void => {
+      sent = true;
+      connection.cancel(processId, secretKey);
+    };
+    connection.on('error', giveUp);
     connection.on('connect', () => (ssl ? connection.requestSsl() : cancel()));
     connection.on('sslconnect', cancel);
     connection.once('end', () => {
       clearTimeout(timer);
-      resolve();
+      resolve(sent);
     });
     if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
     else connection.connect(port, host);

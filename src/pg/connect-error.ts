@@ -1,5 +1,8 @@
+// What a connection that cannot be made has failed for, and what to do. Loaded when the first one has failed: a cold start
+// that connects does without. Pure: an error and what was tried in, an error out.
+
 import { PoolError } from '../pool/index.ts';
-import { explainPgBouncer } from './pgbouncer.ts';
+import { explainPgBouncer } from './pgbouncer-errors.ts';
 import { codeOf, isLostConnection, isSqlState } from './sqlstate.ts';
 
 /** Stable codes of the ways in which a connection cannot be made. */
@@ -34,17 +37,18 @@ export interface ConnectAttempts {
   readonly before: readonly string[];
 }
 
-/** Explains TLS errors; what trusts whom is known elsewhere. Nothing for an error that has nothing to do with TLS. */
-export type TlsExplainer = (error: unknown) => string | undefined;
-
-/** Turns the error of the last attempt into one that says what it means and what to do. The original is its `cause`. */
+/**
+ * Turns the error of the last attempt into one that says what it means and what to do. The original is its `cause`.
+ *
+ * @param tls - what the error says of TLS, by who knows who trusts whom; nothing for one that has nothing to do with it
+ */
 export function connectError(
   error: unknown,
   target: ConnectTarget,
   attempts: ConnectAttempts,
-  explainTls: TlsExplainer,
+  tls: string | undefined,
 ): PoolError {
-  const [code, text] = explain(error, target, explainTls);
+  const [code, text] = explain(error, target, tls);
   const { count, millis, before } = attempts;
   const tried = count > 1 ? ` Tried ${count} times in ${(millis / 1000).toFixed(1)} s.` : '';
   const others = before.length > 0 ? ` Nor did these answer: ${[...new Set(before)].join('; ')}.` : '';
@@ -106,11 +110,10 @@ const explanations: Readonly<Record<string, (facts: Facts) => Explanation>> = {
   ERR_POOL_CONNECT_READ_ONLY: ({ at, message }) => ['ERR_POOL_CONNECT_READ_ONLY', `${message} (${at})`],
 };
 
-function explain(error: unknown, target: ConnectTarget, explainTls: TlsExplainer): Explanation {
+function explain(error: unknown, target: ConnectTarget, tls: string | undefined): Explanation {
   const at = target.host.startsWith('/') ? target.host : `${target.host}:${target.port}`;
   const message = error instanceof Error ? error.message : String(error);
   const code = codeOf(error);
-  const tls = explainTls(error);
   if (tls !== undefined) return ['ERR_POOL_CONNECT_TLS', `TLS to ${at} failed (${message}). ${tls}`];
   const pooler = explainPgBouncer(error, { at, user: target.user, database: target.database });
   if (pooler !== undefined) return pooler;
@@ -133,14 +136,4 @@ function explain(error: unknown, target: ConnectTarget, explainTls: TlsExplainer
     ];
   }
   return ['ERR_POOL_CONNECT_FAILED', `Connecting to ${at} failed (${message}).`];
-}
-
-/** The refusal of a server that cannot be written to, by a pool that is for writing. */
-export function readOnlyServerError(standby: boolean): PoolError {
-  return new PoolError(
-    'ERR_POOL_CONNECT_READ_ONLY',
-    standby
-      ? 'The server is a standby and cannot be written to: a failover may be under way, or the host is a reader endpoint. For a pool that only reads, set readOnly (THAWPOOL_READ_ONLY=true)'
-      : 'The server makes every transaction read-only (default_transaction_read_only): a failover may be under way, or the role is set so. For a pool that only reads, set readOnly (THAWPOOL_READ_ONLY=true)',
-  );
 }

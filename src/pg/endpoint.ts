@@ -1,4 +1,3 @@
-import type { TlsExplainer } from './connect-error.ts';
 import type { Route } from './route.ts';
 import type { ClientConfig } from './types.ts';
 
@@ -18,5 +17,6 @@ export interface Endpoint {
    * @param guarded - whether to ask the server, in the startup packet, to end what a sandbox leaves behind
    */
   clientConfig(guarded: boolean): ClientConfig;
-  readonly explainTls: TlsExplainer;
+  /** Explains an error of TLS; nothing for one that has nothing to do with it. */
+  explainTls(error: unknown): Promise<string | undefined>;
 }

@@ -4,15 +4,16 @@ import pg from 'pg';
 import type { CredentialSource, Credentials, CredentialTarget } from '../auth/credentials.ts';
 import type { CreateContext, EvictReason } from '../pool/index.ts';
 import { attempt } from './attempt.ts';
-import { connectError } from './connect-error.ts';
 import { refusesDirectTls } from './direct-tls.ts';
 import type { Endpoint } from './endpoint.ts';
+import { explained, prepareToExplain } from './explaining.ts';
 import { isRefusedLogin, Login } from './login.ts';
 import type { PinLinter } from './pin-linter.ts';
 import type { PoolHooks } from './pool-hooks.ts';
 import type { Route } from './route.ts';
 import type { Session } from './session.ts';
 import { codeOf, judgeConnectError, refusesParameters } from './sqlstate.ts';
+import { StatementWatch } from './statement-cache.ts';
 import type { ClientConfig, ClientConstructor } from './types.ts';
 import { type Choice, Ways } from './ways.ts';
 
@@ -29,7 +30,9 @@ export interface OpenerOptions {
   /** Accepts a server that cannot be written to. */
   readonly readOnly: boolean;
   /** Looks at the statements of sessions on this way. */
-  readonly linterFor?: ((route: Route) => PinLinter | undefined) | undefined;
+  readonly linterFor?: ((route: Route) => Promise<PinLinter> | undefined) | undefined;
+  /** How many statements are kept prepared on each connection that is a session of its own. @default none */
+  readonly statementCache?: number | undefined;
   /** @default pg's */
   readonly Client?: ClientConstructor | undefined;
   /** What pg's `Pool` would call besides. */
@@ -56,6 +59,8 @@ export type PgNote =
   | 'statement-retried'
   /** A transaction was begun again. */
   | 'transaction-retried'
+  /** A prepared statement was not good any more, and its text was prepared again. The detail is the server's code. */
+  | 'statement-reprepared'
   /** A place did not answer, and another one was gone to. */
   | 'fallback'
   /** A statement was sent that would keep a pooler from sharing the connection. The detail is its kind. */
@@ -105,6 +110,7 @@ export class Opener {
   readonly #options: OpenerOptions;
   readonly #ways: Ways;
   readonly #made = new WeakMap<Session, Made>();
+  readonly #statements: StatementWatch;
   /** Whether the server takes our parameters in the startup packet; some poolers and old servers do not. */
   #guarded = true;
   /** Whether TLS may begin at once, where that is asked for. */
@@ -116,6 +122,10 @@ export class Opener {
   constructor(options: OpenerOptions) {
     this.#options = options;
     this.#ways = new Ways(options.now);
+    this.#statements = new StatementWatch(options.statementCache ?? 0, {
+      onRenewed: (code) => options.onNote('statement-reprepared', code),
+      onLost: () => options.onWarning(lostStatements),
+    });
   }
 
   /** How a session was made that came from here. */
@@ -142,13 +152,14 @@ export class Opener {
       const result = await this.#try(opening);
       if (!('error' in result)) return result;
       const { error } = result;
+      prepareToExplain(error, result.endpoint);
       if (!context.signal.aborted && (await this.#hasOtherWay(result, opening))) continue;
       const spent = performance.now() - began;
       const verdict = judgeConnectError(error);
       const limit = verdict === 'retry-briefly' ? Math.min(brieflyMillis, context.budgetMillis) : context.budgetMillis;
       delay = Math.min(longestDelayMillis, firstDelayMillis + Math.random() * (delay * 3 - firstDelayMillis));
       if (verdict === 'fail' || context.signal.aborted || spent + delay + marginMillis >= limit) {
-        throw this.#explain(result, opening, { count, millis: spent });
+        throw await this.#explain(result, opening, { count, millis: spent });
       }
       context.phase('retry', error);
       onNote('connect-retried', codeOf(error));
@@ -174,7 +185,9 @@ export class Opener {
       // First: what may not go without TLS is not asked for where there is none.
       const config = endpoint.clientConfig(this.#guarded);
       const credentials = located ?? login?.for(targetOf(endpoint));
-      const session = await this.#connect(endpoint, withPassword(config, credentials), choice, opening);
+      const linter = await this.#options.linterFor?.(endpoint.route);
+      context.signal.throwIfAborted();
+      const session = await this.#connect(endpoint, withPassword(config, credentials), choice, opening, linter);
       const version = credentials && (await credentials).version;
       this.#made.set(session, { route: endpoint.route, index: choice.index, version });
       this.#answered(choice, context);
@@ -194,8 +207,9 @@ export class Opener {
     config: ClientConfig,
     { last }: Choice,
     { context, usualTls }: Opening,
+    linter: PinLinter | undefined,
   ): Promise<Session> {
-    const { readOnly, linterFor, onClient, hooks, Client = pg.Client } = this.#options;
+    const { readOnly, onClient, hooks, Client = pg.Client } = this.#options;
     const { route } = endpoint;
     const patience = Math.min(answerMillis, context.budgetMillis * answerShare);
     if (usualTls || !this.#directTls) config.sslnegotiation = 'postgres';
@@ -207,7 +221,8 @@ export class Opener {
       rules: {
         dropNames: !route.ownsSession,
         setLocal: route.name === 'rds-proxy',
-        linter: linterFor?.(route),
+        linter,
+        statements: route.ownsSession ? this.#statements : undefined,
       },
       hooks,
       onClient,
@@ -252,14 +267,12 @@ export class Opener {
   }
 
   #explain(
-    { error, endpoint }: Failed,
+    { error, endpoint = this.#options.endpoints(undefined)[0] }: Failed,
     { before }: Opening,
     attempts: { readonly count: number; readonly millis: number },
-  ): Error {
-    const { credentials, endpoints } = this.#options;
-    const { host, port, user, database, route, explainTls } = endpoint ?? endpoints(undefined)[0];
-    const target = { host, port, user, database, credentials: credentials?.name, proxied: !route.ownsSession };
-    return connectError(error, target, { ...attempts, before }, explainTls);
+  ): Promise<unknown> {
+    const credentials = this.#options.credentials?.name;
+    return explained(error, { endpoint, credentials, before, ...attempts });
   }
 
   /** A place answers. Where it had not, what was made elsewhere in the meantime is given up as it comes back. */
@@ -285,6 +298,9 @@ export class Opener {
     );
   }
 }
+
+const lostStatements =
+  'Prepared statements are not found where they were prepared, so that nothing is prepared any more (statementCache): either a pooler stands between, for which there is route "pgbouncer", or a function runs DEALLOCATE ALL. Set statementCache to 0 (THAWPOOL_STATEMENT_CACHE) to have it so from the start.';
 
 /** Errors after which a place is tried again and that are none of its silence: it has no slots left, for example. */
 const answers: ReadonlySet<string> = new Set(['53300', 'ERR_POOL_CONNECT_READ_ONLY', 'ERR_POOL_CONNECT_CREDENTIALS']);

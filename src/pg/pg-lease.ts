@@ -1,6 +1,6 @@
-import type pg from 'pg';
 import type { Lease } from '../pool/index.ts';
 import type { Session } from './session.ts';
+import type { PgClient } from './types.ts';
 
 /** A connection on loan: `await using lease = await db.acquire()`, then `lease.client`. */
 export class PgLease {
@@ -18,8 +18,8 @@ export class PgLease {
    *
    * @throws PoolError `ERR_POOL_USE_AFTER_RELEASE` once it was released, `ERR_POOL_RECLAIMED` once its invocation ended.
    */
-  get client(): pg.PoolClient {
-    return this.#lease.resource.client;
+  get client(): PgClient {
+    return this.#lease.resource.client as PgClient;
   }
 
   /** @throws PoolError `ERR_POOL_DOUBLE_RELEASE` */

@@ -1,10 +1,12 @@
 // A `pg.Pool` whose pool is ours: the documented methods, events and counters of pg's own, kept by the generic core.
 // It must not know of Lambda or Middy: an invocation is an owner with a deadline to it.
 
-import { EventEmitter } from 'node:events';
 import pg from 'pg';
-import { Pool, PoolError, type PoolObserver, type PoolOptions, type PoolStats } from '../pool/index.ts';
+import { Pool, type PoolObserver, type PoolOptions, type PoolStats } from '../pool/index.ts';
+import { followed } from '../pool/running-work.ts';
 import { type ConnectorOptions, PgConnector } from './connector.ts';
+import { endPool } from './end-pool.ts';
+import { type IterateOptions, iterationOf, rowsOf } from './iterate.ts';
 import {
   type Loan,
   lend,
@@ -22,10 +24,11 @@ import {
 import { PgLease } from './pg-lease.ts';
 import { answerWith, logger, passOnHookErrors } from './pool-hooks.ts';
 import { poolQuery } from './pool-query.ts';
+import { LeaseStop, refuseOnceStopped } from './query-signal.ts';
 import { retryTransaction } from './run-transaction.ts';
-import { followed } from '../pool/running-work.ts';
 import type { Session } from './session.ts';
 import type { Transaction, TransactionOptions } from './transaction.ts';
+import type { PgClient, PgClientQueryConfig, PgQueryConfig, Row } from './types.ts';
 
 /** Everything a `PgPool` is made from. `createPool()` makes one of these out of options and the environment. */
 export interface PgPoolSetup {
@@ -38,27 +41,12 @@ export interface PgPoolSetup {
   readonly reader?: PgPool | undefined;
 }
 
-/** pg's query config, and one word of the caller's. */
-export interface PgQueryConfig<I = unknown[]> extends pg.QueryConfig<I> {
-  /**
-   * Running it twice does no harm: it is sent again when the connection was lost before its result came, instead of
-   * failing with `AmbiguousResultError`.
-   *
-   * @default false
-   */
-  readonly idempotent?: boolean;
-}
-
 /** pg's callback of `connect`. */
 export type ConnectCallback = (
   error: Error | undefined,
-  client: pg.PoolClient | undefined,
+  client: PgClient | undefined,
   done: (release?: Error | boolean) => void,
 ) => void;
-
-/** pg's own default for a row whose shape was not given. */
-// oxlint-disable-next-line typescript/no-explicit-any -- as pg's types have it
-type Row = any;
 
 /**
  * A pool of PostgreSQL connections that knows that its process is frozen between invocations.
@@ -90,6 +78,9 @@ export class PgPool extends pg.Pool {
     Object.defineProperties(this, {
       [shared]: { value: own },
       [owner]: { value: undefined },
+      // Of its own class and `options` pg's pool can make a client; ours connects by more than these. Kysely, which would
+      // cancel a query so, takes a connection of the pool where there is no class.
+      Client: { value: undefined },
       ending: { get: () => core.closed },
       ended: { get: () => own.ended },
     });
@@ -144,14 +135,15 @@ export class PgPool extends pg.Pool {
   }
 
   /**
-   * Lends a client, exactly as pg's `pool.connect`: give it back by `client.release()`.
+   * Lends a client, exactly as pg's `pool.connect`: give it back by `client.release()`. A signal ends the wait for it.
    *
    * @throws AcquireError when no connection can be had.
    */
-  override connect(): Promise<pg.PoolClient>;
+  override connect(options?: PgAcquireOptions): Promise<PgClient>;
   override connect(callback: ConnectCallback): void;
-  override connect(callback?: ConnectCallback): Promise<pg.PoolClient> | undefined {
-    const lent = lend(this, undefined, this.connect).then(({ lease }) => lease.resource.client);
+  override connect(given?: ConnectCallback | PgAcquireOptions): Promise<PgClient> | undefined {
+    const [callback, options] = typeof given === 'function' ? [given] : [undefined, given];
+    const lent = lend(this, options, this.connect).then(({ lease }) => lease.resource.client as PgClient);
     if (callback === undefined) return followed(this[owner], lent);
     lent.then(
       (client) => process.nextTick(callback, undefined, client, client.release),
@@ -170,9 +162,31 @@ export class PgPool extends pg.Pool {
     return followed(this[owner], lent);
   }
 
-  /** Lends a connection to `fn` for as long as it runs. @throws what `acquire()` and `fn` throw. */
-  use<R>(fn: (client: pg.PoolClient) => Promise<R> | R, options?: PgAcquireOptions): Promise<R> {
-    return followed(this[owner], use(lend(this, options, this.use), fn));
+  /**
+   * Lends a connection to `fn` for as long as it runs. A signal ends the wait for it, and then the statement that runs on
+   * it; none is sent after that but ROLLBACK.
+   *
+   * @throws what `acquire()` and `fn` throw.
+   */
+  use<R>(fn: (client: PgClient) => Promise<R> | R, options?: PgAcquireOptions): Promise<R> {
+    return followed(this[owner], use(lend(this, options, this.use), fn, options?.signal));
+  }
+
+  /**
+   * Iterates over the rows of a statement, fetched a batch at a time as they are asked for, on a connection of its own:
+   * `for await (const row of db.iterate('select …', values, { batchSize: 500 }))`. The connection is given back when the
+   * loop ends, however it does.
+   *
+   * @throws what `acquire()` throws; what the statement fails with, in the middle too; QueryAbortedError; PoolError
+   * `ERR_POOL_INVALID_OPTION`.
+   */
+  iterate<R extends pg.QueryResultRow = Row>(
+    statement: string | PgClientQueryConfig,
+    values?: readonly unknown[],
+    options?: IterateOptions,
+  ): AsyncGenerator<R, void, undefined> {
+    const iteration = iterationOf(statement, values, options);
+    return rowsOf(iteration, () => lend(this, { ...options, signal: iteration.signal }, this.iterate));
   }
 
   /**
@@ -226,13 +240,18 @@ export class PgPool extends pg.Pool {
   override end(): Promise<void>;
   override end(callback: () => void): void;
   override end(callback?: (error?: Error) => void): Promise<void> | undefined {
-    const ended = end(this[shared]);
+    const ended = endPool(this[shared]);
     if (callback === undefined) return ended;
     ended.then(
       () => process.nextTick(callback),
       (error: Error) => process.nextTick(callback, error),
     );
     return undefined;
+  }
+
+  /** Ends the pool, unless that was done: `await using pool = createPool()`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.ending) await this.end();
   }
 
   /** Hears every event of the pool from now on. @returns stops hearing */
@@ -271,7 +290,7 @@ for (const name of [
   'setMaxListeners',
   'eventNames',
 ] as const) {
-  const original = EventEmitter.prototype[name] as (...args: unknown[]) => unknown;
+  const original = pg.Pool.prototype[name] as (...args: unknown[]) => unknown;
   Object.defineProperty(PgPool.prototype, name, {
     configurable: true,
     writable: true,
@@ -283,38 +302,20 @@ for (const name of [
   });
 }
 
-async function use<R>(loan: Promise<Loan>, fn: (client: pg.PoolClient) => Promise<R> | R): Promise<R> {
+async function use<R>(
+  loan: Promise<Loan>,
+  fn: (client: PgClient) => Promise<R> | R,
+  signal: AbortSignal | undefined,
+): Promise<R> {
   const { lease, giveBack } = await loan;
   const lent = new PgLease(lease, giveBack);
+  const stop = signal && new LeaseStop(lease.resource, signal);
+  const admitAgain = stop && refuseOnceStopped(lease.resource, stop);
   try {
     return await fn(lent.client);
   } finally {
+    stop?.[Symbol.dispose]();
+    admitAgain?.();
     lent[Symbol.dispose]();
   }
-}
-
-async function end(own: Shared): Promise<void> {
-  if (own.core.closed) {
-    throw new PoolError(
-      'ERR_POOL_CLOSED',
-      'Called end on pool more than once: the pool is closed or closing. See ERR_POOL_CLOSED.',
-    );
-  }
-  const closed = own.core.close();
-  refuseAll(own.core);
-  await Promise.all([closed, own.reader?.end()]);
-  own.ended = true;
-}
-
-/** Who comes after the end is told so in the words of pg's pool, for which people search. */
-function refuseAll(core: Pool<Session>): void {
-  const refusal = (): PoolError =>
-    new PoolError(
-      'ERR_POOL_CLOSED',
-      `Cannot use a pool after calling end on the pool: the pool "${core.options.name}" is closed. End it later, or make a new one. See ERR_POOL_CLOSED.`,
-    );
-  core.acquire = () => Promise.reject(refusal());
-  core.tryAcquire = () => {
-    throw refusal();
-  };
 }

@@ -1,7 +1,6 @@
 // What pg's `Pool` takes besides numbers: functions that are called on a connection's way, what ends it after so many uses,
 // and the kind of promise to answer with. A pool that is given none of it pays for none.
 
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type pg from 'pg';
 import type { Lease, Pool, PoolObserver } from '../pool/index.ts';
 import type { Session } from './session.ts';
@@ -138,5 +137,5 @@ export function answerWith(host: object, names: readonly string[], kind: Promise
 
 /** Runs a function in the async context in which this was called, whoever calls it then. */
 export function contextOfHere(): <R>(fn: () => R) => R {
-  return AsyncLocalStorage.snapshot();
+  return process.getBuiltinModule('node:async_hooks').AsyncLocalStorage.snapshot();
 }

@@ -2,10 +2,11 @@
 
 import pg from 'pg';
 import type { AcquireOptions, Lease, Pool } from '../pool/index.ts';
+import { followed } from '../pool/running-work.ts';
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
 import { noBackendError } from './no-backend.ts';
 import type { PgNote } from './opener.ts';
-import { followed } from '../pool/running-work.ts';
+import { checkSignal, QueryAbortedError, sendWithSignal, signalOf } from './query-signal.ts';
 import type { Session } from './session.ts';
 import { codeOf, isClientSideTimeout } from './sqlstate.ts';
 import { judgeStatementError } from './statement-error.ts';
@@ -19,6 +20,8 @@ export interface QueryContext {
   readonly acquire: AcquireOptions | undefined;
   /** The pool is for writing. */
   readonly writer: boolean;
+  /** Ends the statement. */
+  readonly signal?: AbortSignal;
   /** Tells the pool's listeners of what was done with a client. */
   tell(what: 'acquire' | 'release', session: Session, error?: Error): void;
 }
@@ -38,7 +41,8 @@ export function poolQuery(
 ): Promise<unknown> | undefined {
   if (typeof values === 'function') return poolQuery(context, [text, undefined, values]);
   if (typeof text === 'function') return refuseFunction(text as QueryCallback);
-  const result = query(context, text, values);
+  const limited = typeof text === 'string' ? undefined : signalOf(text);
+  const result = limited === undefined ? query(context, text, values) : abortable(context, text, values, limited);
   if (typeof callback !== 'function') return followed(context.acquire?.owner, result);
   const done = callback as QueryCallback;
   // Out of the promise, so that what the callback throws is the caller's uncaught exception and not a lost rejection.
@@ -54,6 +58,15 @@ function refuseFunction(callback: QueryCallback): undefined {
   const error = new TypeError('Passing a function as the first parameter to pool.query is not supported');
   setImmediate(callback, error);
   return undefined;
+}
+
+async function abortable(context: QueryContext, config: unknown, values: unknown, given: unknown): Promise<unknown> {
+  const signal = checkSignal(given);
+  try {
+    return await query({ ...context, signal, acquire: { ...context.acquire, signal } }, config, values);
+  } catch (error) {
+    throw codeOf(error) === 'ERR_POOL_ACQUIRE_ABORTED' ? new QueryAbortedError('not-sent', signal.reason) : error;
+  }
 }
 
 async function query(context: QueryContext, text: unknown, values: unknown): Promise<unknown> {
@@ -75,7 +88,7 @@ async function query(context: QueryContext, text: unknown, values: unknown): Pro
   }
 }
 
-function run(lease: Lease<Session>, { tell }: QueryContext, text: unknown, values: unknown): Promise<unknown> {
+function run(lease: Lease<Session>, { tell, signal }: QueryContext, text: unknown, values: unknown): Promise<unknown> {
   const session = lease.resource;
   session.lease = lease;
   tell('acquire', session);
@@ -96,7 +109,8 @@ function run(lease: Lease<Session>, { tell }: QueryContext, text: unknown, value
       }
     };
     try {
-      (session.query as AnyQuery)(...session.admit([text, values, done]));
+      if (signal === undefined) (session.query as AnyQuery)(...session.admit([text, values, done]));
+      else sendWithSignal(session, [text, values, done], (args) => (session.query as AnyQuery)(...session.admit(args)));
     } catch (error) {
       done(error as Error);
     }

@@ -41,6 +41,12 @@ export function withoutName(args: readonly unknown[]): readonly unknown[] {
   return args.with(0, copy);
 }
 
+/** The function that pg's `query` would call back, if there is one among its arguments. */
+export function callbackOf([first, second, third]: readonly unknown[]): ErrorCallback | undefined {
+  const given = third || (typeof second === 'function' ? second : (first as AnyConfig).callback);
+  return (given || undefined) as ErrorCallback | undefined;
+}
+
 /** Tells an error in the way the caller expects to hear it: callback, submittable or promise. */
 export function refuse(args: readonly unknown[], error: unknown): unknown {
   const first = args[0] as AnyConfig | null | undefined;

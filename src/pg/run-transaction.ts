@@ -4,13 +4,7 @@ import { AmbiguousResultError } from './ambiguous-result-error.ts';
 import { noBackendError } from './no-backend.ts';
 import type { Session } from './session.ts';
 import { codeOf } from './sqlstate.ts';
-import {
-  judgeTransactionError,
-  runTransaction,
-  type Transaction,
-  type TransactionOptions,
-  type TransactionProgress,
-} from './transaction.ts';
+import type { Transaction, TransactionOptions, TransactionProgress } from './transaction.ts';
 
 /** What a transaction needs of its pool. */
 export interface TransactionContext {
@@ -41,11 +35,15 @@ export async function retryTransaction<R>(
 ): Promise<R> {
   let retries = options.retries ?? 0;
   let pauseMillis = firstPauseMillis;
+  // Loaded with the first transaction, while a connection is acquired: many a handler has none. Not awaited before that, or
+  // the pool could not tell where it was acquired.
+  const machinery = import('./transaction.ts');
   for (let begins = 1; ; ) {
     const progress: TransactionProgress = { phase: 'begin' };
     try {
-      return await context.use((session) => runTransaction(session, options, fn, progress));
+      return await context.use(async (session) => (await machinery).runTransaction(session, options, fn, progress));
     } catch (error) {
+      const { judgeTransactionError } = await machinery;
       if (codeOf(error) === '25006' && options.readOnly !== true) context.demoted();
       const verdict = judgeTransactionError(error, progress);
       if (verdict === 'begin-again' && begins < mostBegins) {

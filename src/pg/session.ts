@@ -1,35 +1,19 @@
-// One connection as the pool sees it. The only file that looks into a pg client beyond its documented surface.
+// One connection as the pool sees it. Only this file and prepared-query.ts look into a pg client beyond its documented surface.
 
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import type { Lease } from '../pool/index.ts';
+import { followed, hushRejections } from '../pool/running-work.ts';
 import { type BatchedStatement, batchOf } from './batch.ts';
 import { sendCancel } from './cancel.ts';
+import type { ClientInternals, PendingQuery } from './client-internals.ts';
 import type { PinLinter } from './pin-linter.ts';
-import { refuse, textOf, withoutName } from './query-args.ts';
-import { followed, hushRejections } from '../pool/running-work.ts';
+import { type Preparer, preparerOf } from './prepared-query.ts';
+import { callbackOf, refuse, textOf, withoutName } from './query-args.ts';
+import { sendWithSignal, signalOf } from './query-signal.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
-
-/** What pg keeps on a client and its types do not name (pg 8.23, lib/client.js). All of it may be missing in pg-native. */
-interface ClientInternals {
-  readonly readyForQuery?: boolean;
-  readonly _queryable?: boolean;
-  readonly _ending?: boolean;
-  readonly _activeQuery?: PendingQuery | null;
-  readonly _queryQueue?: readonly PendingQuery[];
-  readonly pipeline?: boolean;
-  readonly connection?: pg.Connection;
-  readonly connectionParameters?: { readonly query_timeout?: unknown };
-  readonly processID?: number | null;
-  readonly secretKey?: number | null;
-}
-
-/** A query that has not been answered. */
-interface PendingQuery {
-  text?: string;
-  handleError(error: unknown, connection: unknown): void;
-}
+import type { StatementWatch } from './statement-cache.ts';
 
 /** A query as pg's queue takes it: it writes what it likes and hears how that was answered. */
 interface SyncPing {
@@ -46,9 +30,13 @@ export interface StatementRules {
   /** Makes settings by SET LOCAL instead of binding them to a function, which would pin. @default false */
   readonly setLocal?: boolean;
   readonly linter?: PinLinter | undefined;
+  /** Prepares statements that are used again. @default none are */
+  readonly statements?: StatementWatch | undefined;
 }
 
 const noRules: StatementRules = { dropNames: false };
+
+type AnyQuery = (...args: readonly unknown[]) => unknown;
 
 /** For tests: hear every statement of users before it is sent, refused ones included, on whatever connection. */
 export const statementListeners: Set<(session: Session, sql: string) => void> = new Set();
@@ -72,19 +60,18 @@ export class Session {
   /** Whether a statement was sent in this lease, other than by `pool.query()`. */
   queried = false;
   readonly #rules: StatementRules;
+  /** pg's own `query` of the client. */
+  readonly #pgQuery: AnyQuery;
+  readonly #preparer: Preparer | undefined;
   /** Whether the driver has given up waiting for an answer that may still come. */
   #poisoned = false;
 
   constructor(client: pg.Client, rules: StatementRules = noRules) {
     this.client = client as pg.PoolClient;
     this.#rules = rules;
-    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
-    this.query = ((...args: unknown[]) => {
-      const text = textOf(args[0]);
-      const left = text === undefined ? sessionState.clean : stateLeftBy(text);
-      if (left !== sessionState.clean) this.#note(left);
-      return query(...args);
-    }) as pg.PoolClient['query'];
+    this.#pgQuery = client.query.bind(client) as AnyQuery;
+    this.#preparer = preparerOf(client, rules.statements);
+    this.query = ((...args: unknown[]) => this.#run(args)) as pg.PoolClient['query'];
     this.#guard();
   }
 
@@ -212,10 +199,10 @@ export class Session {
     return processID != null && secretKey != null;
   }
 
-  /** Asks the server to stop what is running. Resolves when it has taken note, or cannot be reached. */
-  cancel(budgetMillis: number): Promise<void> {
+  /** Asks the server to stop what is running. @returns whether it has taken note, once it has or cannot be reached */
+  cancel(budgetMillis: number): Promise<boolean> {
     const { processID, secretKey } = this.#internals;
-    if (processID == null || secretKey == null) return Promise.resolve();
+    if (processID == null || secretKey == null) return Promise.resolve(false);
     const { host, port, ssl } = this.client;
     return sendCancel({ host, port, processId: processID, secretKey, ssl }, budgetMillis);
   }
@@ -243,7 +230,28 @@ export class Session {
     await closed;
   }
 
+  #run(args: readonly unknown[]): unknown {
+    const prepared = this.#preparer?.queryFor(args[0], args[1], args[2]);
+    if (prepared === undefined) {
+      const text = textOf(args[0]);
+      this.#note(text === undefined ? sessionState.clean : stateLeftBy(text));
+      return this.#pgQuery(...args);
+    }
+    this.#note(prepared.leaves);
+    const callback = callbackOf(args);
+    if (callback !== undefined) return void this.#pgQuery(prepared, callback);
+    const answer = new Promise((resolve, reject) => {
+      this.#pgQuery(prepared, (error: unknown, result: unknown) => (error ? reject(error) : resolve(result)));
+    });
+    return answer.catch((error: unknown) => {
+      // As pg does: the stack of the error ends in the socket, this one leads to whoever asked.
+      if (error instanceof Error) Error.captureStackTrace(error);
+      throw error;
+    });
+  }
+
   #note(left: SessionState): void {
+    if (left === sessionState.clean) return;
     if (this.lease === undefined) this.customised = true;
     else this.state |= left;
   }
@@ -278,6 +286,7 @@ export class Session {
   send(args: readonly unknown[]): unknown {
     let admitted: readonly unknown[];
     try {
+      if (signalOf(args[0]) !== undefined) return sendWithSignal(this, args, (all) => this.send(all));
       admitted = this.admit(args);
     } catch (error) {
       return refuse(args, error);

@@ -1,4 +1,4 @@
-import { type PeerCertificate, TLSSocket } from 'node:tls';
+import type { PeerCertificate } from 'node:tls';
 
 /**
  * Puts the certificate that the server has shown on an error of the handshake, as `cert`. Node.js does so itself where the
@@ -7,7 +7,8 @@ import { type PeerCertificate, TLSSocket } from 'node:tls';
  * @param socket - the client's, as soon as it is there; one that is not of Node's TLS is left alone
  */
 export function showCertificate(socket: unknown): void {
-  if (!(socket instanceof TLSSocket)) return;
+  // Loaded by now, if there is any TLS; a cold start need not wait for it.
+  if (!(socket instanceof process.getBuiltinModule('node:tls').TLSSocket)) return;
   let shown: PeerCertificate | undefined;
   // Node's own listener verifies, and closes the socket: ours must come before it (Node.js 24, lib/_tls_wrap.js). It costs
   // 0.1 ms. Not getPeerX509Certificate(): after that Node's own check finds no names in the certificate (seen, 24.21).

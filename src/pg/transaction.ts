@@ -1,12 +1,14 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type pg from 'pg';
 import { type Lease, PoolError } from '../pool/index.ts';
+import { type IterateOptions, iterationOf, rowsByCursor } from './iterate.ts';
 import { hadNoBackend } from './no-backend.ts';
 import { refuse } from './query-args.ts';
+import { checkSignal, LeaseStop, QueryAbortedError } from './query-signal.ts';
 import { refusalOf, type Session } from './session.ts';
 import { codeOf, isLostConnection } from './sqlstate.ts';
 import { isNeverSent, isSerializationFailure } from './statement-error.ts';
 import { settingsStatement, settingsTexts, type TransactionSettings } from './transaction-settings.ts';
+import type { PgClientQuery, PgClientQueryConfig, Row } from './types.ts';
 
 /** How a transaction begins. PostgreSQL documentation, SET TRANSACTION. */
 export interface TransactionOptions {
@@ -36,6 +38,11 @@ export interface TransactionOptions {
    * @default false
    */
   readonly idempotent?: boolean;
+  /**
+   * Ends the wait for a connection, and then the transaction: the statement that runs is cancelled, no other is sent,
+   * and all is rolled back when `fn` has ended. A COMMIT that was sent is not touched.
+   */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How far a transaction has come. */
@@ -61,28 +68,44 @@ export class Transaction {
   readonly #lease: Lease<Session> | undefined;
   readonly #outer: Transaction | undefined;
   readonly #depth: number;
+  readonly #stop: LeaseStop | undefined;
   #open = true;
   /** Savepoints of one connection cannot overlap: the next begins when the one before has ended. */
   #lastNested: Promise<unknown> = Promise.resolve();
 
   /** @internal */
-  constructor(session: Session, outer?: Transaction) {
+  constructor(session: Session, outer?: Transaction, stop?: LeaseStop) {
     this.#session = session;
+    this.#stop = outer ? outer.#stop : stop;
     this.#lease = outer ? outer.#lease : session.lease;
     this.#outer = outer;
     this.#depth = outer ? outer.#depth + 1 : 0;
   }
 
   /**
-   * Runs a statement in this transaction; the same forms as a pg client's `query`.
+   * Runs a statement in this transaction; the same forms as a pg client's `query`, and `signal` in its config.
    *
    * @throws PoolError `ERR_POOL_TRANSACTION_ENDED` once the transaction has ended, `ERR_POOL_RECLAIMED` once its
    * invocation has.
    */
-  readonly query: pg.ClientBase['query'] = ((...args: unknown[]): unknown => {
-    const refusal = this.#open ? this.#lost() : endedError();
+  readonly query: PgClientQuery = ((...args: unknown[]): unknown => {
+    const refusal = this.#open ? (this.#lost() ?? this.#stop?.error) : endedError();
     return refusal === undefined ? this.#session.send(args) : refuse(args, refusal);
-  }) as pg.ClientBase['query'];
+  }) as PgClientQuery;
+
+  /**
+   * Iterates over the rows of a query, fetched a batch at a time by a cursor, which is closed when the loop ends, however
+   * it does. Other statements may run in this transaction meanwhile. For SELECT, VALUES and TABLE, with WITH before them.
+   *
+   * @throws what `query` throws; PoolError `ERR_POOL_INVALID_OPTION`
+   */
+  iterate<R extends pg.QueryResultRow = Row>(
+    statement: string | PgClientQueryConfig,
+    values?: readonly unknown[],
+    options?: Pick<IterateOptions, 'batchSize' | 'signal'>,
+  ): AsyncGenerator<R, void, undefined> {
+    return rowsByCursor(iterationOf(statement, values, options), (config) => this.query(config));
+  }
 
   /**
    * Runs a part of the transaction in a savepoint: what `fn` did is undone when it throws, and the error goes on to the
@@ -111,6 +134,7 @@ export class Transaction {
 
   async #savepoint<R>(fn: (tx: Transaction) => Promise<R> | R): Promise<R> {
     if (!this.#open) throw endedError();
+    if (this.#stop?.error) throw this.#stop.error;
     const name = `thawpool_${this.#depth + 1}`;
     await this.run(`SAVEPOINT ${name}`);
     const inner = new Transaction(this.#session, this);
@@ -196,18 +220,26 @@ export async function runTransaction<R>(
   fn: (tx: Transaction) => Promise<R> | R,
   progress: TransactionProgress,
 ): Promise<R> {
-  const tx = new Transaction(session);
-  await tx.begin(options);
-  progress.phase = 'body';
+  const stop = options.signal && new LeaseStop(session, checkSignal(options.signal));
+  const tx = new Transaction(session, undefined, stop);
   let result: R;
   try {
+    if (stop?.error) throw stop.error;
+    await tx.begin(options);
+    progress.phase = 'body';
     result = await fn(tx);
     await tx.end();
+    if (stop?.error) throw new QueryAbortedError('cancelled', stop.error.cause);
   } catch (error) {
     await tx.end();
-    await tx.undo('ROLLBACK');
-    progress.rolledBack = session.usable;
+    if (progress.phase !== 'begin') {
+      await tx.undo('ROLLBACK');
+      progress.rolledBack = session.usable;
+    }
     throw error;
+  } finally {
+    // COMMIT is not stopped any more: whether it happened would not be known.
+    stop?.[Symbol.dispose]();
   }
   progress.phase = 'commit';
   const { command } = await tx.run('COMMIT');
@@ -217,6 +249,7 @@ export async function runTransaction<R>(
 }
 
 /** The nested transaction that the code which is running belongs to. */
+const { AsyncLocalStorage } = process.getBuiltinModule('node:async_hooks');
 const running = new AsyncLocalStorage<Transaction>();
 
 /** What a transaction that failed may still come to. */

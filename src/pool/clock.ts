@@ -22,6 +22,52 @@ export interface Clock {
   afterTurn(callback: () => void): void;
 }
 
+/** So many readings in a row within one millisecond are a burst; one request after the other does not come near. */
+const burst = 8;
+/** How often a reading is used again in a burst. Reading the clocks takes longer than the rest of an acquire (bench). */
+const repeats = 15;
+
+/**
+ * Saves readings of the clocks in a burst. A reading is used again only in the turn in which it was taken, and a bounded
+ * number of times: whatever comes after a poll, which a thawed invocation does, is judged by a reading of its own.
+ * See `docs/decisions/0013-a-burst-shares-its-readings.md`.
+ */
+export class Glances {
+  readonly #now: () => Instant;
+  readonly #atTurnsEnd: (callback: () => void) => void;
+  #last: Instant = { wall: 0, monotonic: 0 };
+  #alike = 0;
+  #left = 0;
+  #ending = false;
+
+  /** @param atTurnsEnd - calls back when this turn's work is done, before the event loop polls */
+  constructor(now: () => Instant, atTurnsEnd: (callback: () => void) => void) {
+    this.#now = now;
+    this.#atTurnsEnd = atTurnsEnd;
+  }
+
+  glance(): Instant {
+    if (this.#left > 0) this.#left -= 1;
+    else this.#readAgain();
+    return this.#last;
+  }
+
+  #readAgain(): void {
+    const { wall } = this.#last;
+    this.#last = this.#now();
+    this.#alike = this.#last.wall === wall ? this.#alike + 1 : 1;
+    if (this.#alike < burst) return;
+    this.#left = repeats;
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#atTurnsEnd(() => {
+      this.#ending = false;
+      this.#alike = 0;
+      this.#left = 0;
+    });
+  }
+}
+
 /** The process's own clocks and timers. */
 export const systemClock: Clock = {
   now: () => ({ wall: Date.now(), monotonic: performance.now() }),
@@ -35,6 +81,14 @@ export const systemClock: Clock = {
   // each socket (libuv, uv__read): the end behind an answer is seen by the one after.
   afterTurn: (callback) => void setImmediate(() => setImmediate(callback)),
 };
+
+// Ticks run once the microtasks of this turn are done, and before the next poll.
+const glances = new Glances(systemClock.now, (callback) => process.nextTick(callback));
+
+/** How a pool reads its clock for one acquire or release of many. Anybody's own clock is read each time. */
+export function glanceOf(clock: Clock): () => Instant {
+  return clock.now === systemClock.now ? () => glances.glance() : () => clock.now();
+}
 
 /**
  * Milliseconds from one instant to a later one: the larger of both clocks' answers, never negative.

@@ -63,7 +63,10 @@ export type PoolObserver = (event: PoolEvent, at: Instant) => void;
 
 /** Hands events to observers. Costs nothing while nobody listens: look at `heard` before building an event. */
 export class EventStream {
-  readonly #observers = new Set<PoolObserver>();
+  /** Whether anybody listens. A field and not a getter over the set: it is asked four times for each acquire. */
+  heard = false;
+  /** Never changed while events are told: whoever comes or goes meanwhile makes another. */
+  #observers: readonly PoolObserver[] = [];
   readonly #now: () => Instant;
   readonly #onWarning: (message: string) => void;
   #warned = false;
@@ -73,25 +76,29 @@ export class EventStream {
     this.#onWarning = onWarning;
   }
 
-  get heard(): boolean {
-    return this.#observers.size > 0;
-  }
-
   observe(observer: PoolObserver): () => void {
-    this.#observers.add(observer);
-    return () => void this.#observers.delete(observer);
+    if (!this.#observers.includes(observer)) this.#tell([...this.#observers, observer]);
+    return () => this.#tell(this.#observers.filter((one) => one !== observer));
   }
 
   emit(event: PoolEvent): void {
-    if (this.#observers.size === 0) return;
+    const observers = this.#observers;
+    if (observers.length === 0) return;
     const at = this.#now();
-    for (const observer of this.#observers) {
+    for (const observer of observers) {
+      // One of the others may just have made this one stop listening.
+      if (observers !== this.#observers && !this.#observers.includes(observer)) continue;
       try {
         observer(event, at);
       } catch (error) {
         this.#warn(error);
       }
     }
+  }
+
+  #tell(observers: readonly PoolObserver[]): void {
+    this.#observers = observers;
+    this.heard = observers.length > 0;
   }
 
   /** Events are told in the middle of the bookkeeping: nothing that anybody else wrote may throw through it. */

@@ -68,7 +68,11 @@ export class Lease<T> {
    * owner, because the resource broke or the invocation ended, may still be released once.
    */
   release(options?: ReleaseOptions): void {
-    if (this.#leave()) this.#host.giveBack(this.#slot, options);
+    // Written out and not in a private method: those cost an object that is made for each acquire a field and a check.
+    const before = this.#state;
+    if (before === 'returned') throw releasedTwice(this.#host.noun);
+    this.#state = 'returned';
+    if (before === 'held') this.#host.giveBack(this.#slot, options);
   }
 
   /**
@@ -77,7 +81,10 @@ export class Lease<T> {
    * @throws PoolError `ERR_POOL_DOUBLE_RELEASE` as `release()` does.
    */
   destroy(error?: unknown): void {
-    if (this.#leave()) this.#host.giveUp(this.#slot, error);
+    const before = this.#state;
+    if (before === 'returned') throw releasedTwice(this.#host.noun);
+    this.#state = 'returned';
+    if (before === 'held') this.#host.giveUp(this.#slot, error);
   }
 
   /** Gives the resource back unless that was done. */
@@ -94,19 +101,13 @@ export class Lease<T> {
   end(how: 'reclaimed' | 'lost'): void {
     if (this.#state === 'held') this.#state = how;
   }
+}
 
-  /** Marks it returned; `false` when there is nothing to give back any more. */
-  #leave(): boolean {
-    const before = this.#state;
-    if (before === 'returned') {
-      throw new PoolError(
-        'ERR_POOL_DOUBLE_RELEASE',
-        `This ${this.#host.noun} was released twice. Release it exactly once, in a finally block, or use \`await using\` or use(fn), which do it for you. See ERR_POOL_DOUBLE_RELEASE.`,
-      );
-    }
-    this.#state = 'returned';
-    return before === 'held';
-  }
+function releasedTwice(noun: string): PoolError {
+  return new PoolError(
+    'ERR_POOL_DOUBLE_RELEASE',
+    `This ${noun} was released twice. Release it exactly once, in a finally block, or use \`await using\` or use(fn), which do it for you. See ERR_POOL_DOUBLE_RELEASE.`,
+  );
 }
 
 /** The error for a resource that is used through a lease that was given back. */

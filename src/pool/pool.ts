@@ -13,7 +13,7 @@
 // There is no `await` between reading a number and changing it: each method below does its bookkeeping in one turn.
 
 import { abortedError, closedError, failedError, reclaimedError } from './acquire-errors.ts';
-import { elapsedMillis } from './clock.ts';
+import { elapsedMillis, glanceOf, type Instant } from './clock.ts';
 import { Conditions } from './conditions.ts';
 import { EventStream, type EvictReason, type PoolObserver } from './events.ts';
 import type { ResourceFactory } from './factory.ts';
@@ -43,6 +43,7 @@ export class Pool<T> {
   readonly #upkeep: Upkeep<T>;
   readonly #host: LeaseHost<T>;
   readonly #conditions = new Conditions();
+  readonly #glance: () => Instant;
   #closed = false;
   #gone: Promise<void> | undefined;
 
@@ -50,7 +51,8 @@ export class Pool<T> {
   constructor(factory: ResourceFactory<T>, options?: PoolOptions) {
     this.#options = resolveOptions(options);
     const { clock, onWarning, noun } = this.#options;
-    this.#events = new EventStream(() => clock.now(), onWarning);
+    this.#glance = glanceOf(clock);
+    this.#events = new EventStream(this.#glance, onWarning);
     this.#slots = new SlotTable<T>(this.#events, () => this.#conditions.noteChange());
     const host: UpkeepHost<T> = {
       ready: (slot, provenNow) => this.#ready(slot, provenNow),
@@ -64,6 +66,7 @@ export class Pool<T> {
       events: this.#events,
       counters: this.#counters,
       slots: this.#slots,
+      glance: this.#glance,
       stats: () => this.stats(),
       ended: () => this.#waitEnded(),
     });
@@ -114,8 +117,8 @@ export class Pool<T> {
     if (this.#closed) throw closedError(this.#options);
     const { idle } = this.#slots;
     for (let slot = idle.at(-1); slot && this.#waiters.size === 0; slot = idle.at(-1)) {
-      const verdict = judge(slot, this.#options.clock.now(), this.#slots.epoch, this.#options);
-      if (verdict === 'use') return this.#lease(slot, owner, origin, 0);
+      const verdict = judge(slot, this.#glance(), this.#slots.epoch, this.#options);
+      if (verdict === 'use') return this.#lease(slot, owner, origin, undefined);
       if (verdict === 'validate') return undefined;
       this.#upkeep.close(slot, verdict);
     }
@@ -260,7 +263,7 @@ export class Pool<T> {
 
   /** Serves whoever can be served, and sees to it that something is coming for everybody else as far as there is room. */
   #pump(): void {
-    const { clock, max } = this.#options;
+    const { max } = this.#options;
     const { idle, gauges } = this.#slots;
     while (this.#waiters.size > 0) {
       const slot = idle.at(-1);
@@ -272,7 +275,7 @@ export class Pool<T> {
         this.#upkeep.create();
         continue;
       }
-      const verdict = judge(slot, clock.now(), this.#slots.epoch, this.#options);
+      const verdict = judge(slot, this.#glance(), this.#slots.epoch, this.#options);
       if (verdict === 'use') this.#serve(slot);
       else if (verdict !== 'validate') this.#upkeep.close(slot, verdict);
       else if (coming < this.#waiters.size) this.#upkeep.validate(slot);
@@ -286,7 +289,7 @@ export class Pool<T> {
     if (slot.doomed) return this.#upkeep.close(slot, slot.doomed);
     if (this.#waiters.size === 0) {
       if (this.#closed) return this.#upkeep.close(slot, 'closed');
-      slot.idleSince = this.#options.clock.now();
+      slot.idleSince = this.#glance();
       return this.#slots.move(slot, 'idle');
     }
     if (provenNow) return this.#serve(slot);
@@ -296,22 +299,23 @@ export class Pool<T> {
   #serve(slot: Slot<T>): void {
     const waiter = this.#waiters.shift();
     if (waiter === undefined) return;
-    waiter.disarm();
-    const waited = elapsedMillis(waiter.since, this.#options.clock.now());
-    waiter.resolve(this.#lease(slot, waiter.owner, waiter.origin, waited));
+    waiter.resolve(this.#lease(slot, waiter.owner, waiter.origin, waiter.since));
   }
 
-  #lease(slot: Slot<T>, owner: object | undefined, origin: unknown, waitedMillis: number): Lease<T> {
+  #lease(slot: Slot<T>, owner: object | undefined, origin: unknown, since: Instant | undefined): Lease<T> {
     const lease = new Lease(this.#host, slot, owner, origin);
     slot.lease = lease;
     this.#slots.move(slot, 'leased');
     this.#counters.acquired += 1;
-    if (this.#events.heard) this.#events.emit({ type: 'acquired', slot: slot.id, waitedMillis });
+    if (this.#events.heard) {
+      const waitedMillis = since ? elapsedMillis(since, this.#glance()) : 0;
+      this.#events.emit({ type: 'acquired', slot: slot.id, waitedMillis });
+    }
     return lease;
   }
 
   #giveBack(slot: Slot<T>, release: ReleaseOptions | undefined): void {
-    const now = this.#options.clock.now();
+    const now = this.#glance();
     this.#countReleased(slot);
     slot.idleSince = now;
     const provenNow = release?.proven !== false && slot.provenEpoch === this.#slots.epoch;

@@ -6,7 +6,7 @@ import type { EventStream, EvictReason } from './events.ts';
 import type { ResourceFactory, StepContext } from './factory.ts';
 import type { ResolvedPoolOptions } from './options.ts';
 import { jitteredLifetime, type RoundTrip, smoothRoundTrip, validateBudgetMillis } from './policy.ts';
-import type { Slot, SlotTable } from './slot.ts';
+import { noPhases, type Slot, type SlotTable } from './slot.ts';
 import type { Counters } from './stats.ts';
 import { type LateOutcome, Step, type StepOutcome } from './step.ts';
 
@@ -171,7 +171,9 @@ export class Upkeep<T> {
     const millis = elapsedMillis(slot.createdAt, now);
     if (outcome.kind !== 'done') return this.#createFailed(slot, outcome, millis);
     slot.resource = outcome.value;
-    slot.phases = [];
+    // It may be idle for long: what its making has needed is not kept.
+    slot.phases = noPhases;
+    slot.step = undefined;
     slot.createdAt = now;
     slot.provenAt = now;
     slot.lifetimeMillis = jitteredLifetime(maxLifetimeMillis, lifetimeJitter, random());
@@ -278,7 +280,7 @@ export class Upkeep<T> {
 
 function notePhase(slot: Slot<unknown>, noted: Slot<unknown>['phases'][number]): void {
   // What a factory says of a creation that has ended is not kept: it would pile up, or pass for the next step's.
-  if (slot.state === 'creating') slot.phases.push(noted);
+  if (slot.state === 'creating') slot.phases = [...slot.phases, noted];
 }
 
 /** Makes its signal only for a reset that asks for it: a reset is on the path of every release. */

@@ -1,13 +1,13 @@
 // How a wait begins, how it ends without a resource, and what its error says. Who is served, and when, is the pool's business.
 
 import { type AcquireFacts, abortedError, noTimeError, timeoutError } from './acquire-errors.ts';
-import { elapsedMillis } from './clock.ts';
+import { elapsedMillis, type Instant } from './clock.ts';
 import type { AcquireError } from './errors.ts';
 import type { EventStream } from './events.ts';
 import { longestTimer, type ResolvedPoolOptions } from './options.ts';
 import type { Slot, SlotTable } from './slot.ts';
 import type { Counters, PoolStats } from './stats.ts';
-import { startWait, type Waiter, WaiterQueue } from './waiters.ts';
+import { Waiter, WaiterQueue } from './waiters.ts';
 
 /** Limits of one acquire. */
 export interface AcquireOptions {
@@ -29,6 +29,8 @@ export interface WaitsHost<T> {
   readonly events: EventStream;
   readonly counters: Counters;
   readonly slots: SlotTable<T>;
+  /** Reads the clocks. */
+  glance(): Instant;
   stats(): PoolStats;
   /** A wait has ended without a resource. */
   ended(): void;
@@ -36,40 +38,32 @@ export interface WaitsHost<T> {
 
 /** @typeParam L - what is waited for, from a pool of T */
 export class Waits<L, T> {
-  readonly queue: WaiterQueue<L> = new WaiterQueue();
+  readonly queue: WaiterQueue<L>;
   readonly #host: WaitsHost<T>;
 
   constructor(host: WaitsHost<T>) {
     this.#host = host;
+    this.queue = new WaiterQueue(host.options.clock, {
+      timedOut: (waiter) => this.fail(waiter, timeoutError(this.facts(waiter), waiter.budgetMillis)),
+      aborted: (waiter, reason) => this.fail(waiter, abortedError(this.facts(waiter), reason)),
+    });
   }
 
   /** Queues somebody; the promise settles when `queue` hands the waiter out, or with the error of a wait that ended. */
   begin(options: AcquireOptions | undefined): Promise<L> {
-    const { clock, acquireTimeoutMillis } = this.#host.options;
-    const since = clock.now();
-    const timeoutMillis = options?.timeoutMillis ?? acquireTimeoutMillis;
+    const since = this.#host.glance();
+    const timeoutMillis = options?.timeoutMillis ?? this.#host.options.acquireTimeoutMillis;
     const remaining = (options?.deadline ?? Number.POSITIVE_INFINITY) - since.wall;
     const budgetMillis = Math.min(timeoutMillis, remaining, longestTimer);
     if (!(budgetMillis > 0)) throw this.refuse(noTimeError(this.facts(), budgetMillis));
     return new Promise((resolve, reject) => {
-      startWait(clock, this.queue, {
-        since,
-        budgetMillis,
-        owner: options?.owner,
-        origin: options?.origin,
-        signal: options?.signal,
-        resolve,
-        reject,
-        timedOut: (waiter) => this.fail(waiter, timeoutError(this.facts(waiter), budgetMillis)),
-        aborted: (waiter, reason) => this.fail(waiter, abortedError(this.facts(waiter), reason)),
-      });
+      this.queue.push(new Waiter(since, budgetMillis, options, resolve, reject), options?.signal);
       if (this.#host.events.heard) this.#host.events.emit({ type: 'queued', waiting: this.queue.size });
     });
   }
 
   /** Ends the wait of somebody who has left the queue already. */
   fail(waiter: Waiter<L>, error: AcquireError): void {
-    waiter.disarm();
     waiter.reject(this.refuse(error, elapsedMillis(waiter.since, this.#host.options.clock.now())));
     this.#host.ended();
   }

@@ -190,7 +190,9 @@ function placeOfUrl(said: string, text: string): RedisPlace {
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'number' || typeof value === 'string' ? JSON.stringify(value) : `a value of type ${typeof value}`;
+  return typeof value === 'number' || typeof value === 'string'
+    ? JSON.stringify(value)
+    : `a value of type ${typeof value}`;
 }
 
 function refusal(problem: string, cause?: unknown): PoolError {

@@ -7,13 +7,19 @@ import { type Leftover, leftBy } from './session-state.ts';
 /** A client of node-redis, as `createClient()` makes it. */
 export type RedisClient = RedisClientType;
 
-type Send = (this: unknown, args: readonly unknown[], options?: unknown) => Promise<unknown>;
+type Send = (args: readonly unknown[], options?: unknown) => Promise<unknown>;
+
+type SendAll = (
+  this: unknown,
+  commands: readonly { readonly args: readonly unknown[] }[],
+  ...rest: unknown[]
+) => Promise<unknown>;
 
 /** What node-redis keeps on a client and its types do not name (5.0 to 6.3). All of it may be missing. */
 interface ClientInternals {
   sendCommand: Send;
-  _executeMulti?: (...args: unknown[]) => Promise<unknown>;
-  _executePipeline?: (...args: unknown[]) => Promise<unknown>;
+  _executeMulti?: SendAll;
+  _executePipeline?: SendAll;
 }
 
 /** A connection and who has it. */
@@ -30,6 +36,8 @@ export class RedisSession {
   readonly #database: number;
   readonly #cut: () => void;
   #running = 0;
+  /** The pool itself is sending, in this turn. */
+  #ours = false;
   #idle: (() => void)[] = [];
 
   /**
@@ -41,7 +49,7 @@ export class RedisSession {
     this.#database = database;
     this.#cut = cut;
     const internals = client as unknown as ClientInternals;
-    this.#send = internals.sendCommand.bind(client) as Send;
+    this.#send = internals.sendCommand.bind(client);
     this.#follow(internals);
   }
 
@@ -63,7 +71,7 @@ export class RedisSession {
 
   /** One round trip that runs nothing. */
   async ping(): Promise<void> {
-    await this.#send.call(this.client, ['PING']);
+    await this.#send(['PING']);
   }
 
   /**
@@ -75,13 +83,22 @@ export class RedisSession {
     if (!this.quiet) await this.#untilQuiet(signal);
     const left = this.#left;
     if (left.has('beyond-repair') || this.client.isPubSubActive || !this.usable) return false;
-    // DISCARD ends the watching too.
-    if (left.has('multi')) await this.#send.call(this.client, ['DISCARD']);
-    else if (left.has('watch') || this.client.isWatching) await this.client.unwatch();
-    // By the method, which notes the number that a client keeps for itself.
-    if (left.has('select')) await this.client.select(this.#database);
+    if (left.has('multi')) await this.#send(['DISCARD']);
+    // By the methods, which correct what a client keeps for itself.
+    if (left.has('watch') || this.client.isWatching) await this.#own(() => this.client.unwatch());
+    if (left.has('select')) await this.#own(() => this.client.select(this.#database));
     left.clear();
     return this.clean;
+  }
+
+  /** Sends a command of the pool's: nobody holds a lease on it. */
+  #own<R>(command: () => Promise<R>): Promise<R> {
+    this.#ours = true;
+    try {
+      return command();
+    } finally {
+      this.#ours = false;
+    }
   }
 
   /** Ends the connection. Whatever still runs fails. */
@@ -105,8 +122,8 @@ export class RedisSession {
       });
     };
     // `multi()` binds these when it is called; what they send does not go through sendCommand.
-    if (multi) internals._executeMulti = (...args) => session.#run(() => multi.apply(internals, args));
-    if (pipeline) internals._executePipeline = (...args) => session.#run(() => pipeline.apply(internals, args));
+    if (multi) internals._executeMulti = this.#followAll(multi, () => this.#left.delete('watch'));
+    if (pipeline) internals._executePipeline = this.#followAll(pipeline, () => {});
     const monitor = this.client.monitor.bind(this.client);
     const listens: RedisClient['monitor'] = (callback) => {
       this.#left.add('beyond-repair');
@@ -115,10 +132,20 @@ export class RedisSession {
     Object.assign(this.client, { monitor: listens, MONITOR: listens });
   }
 
+  #followAll(send: SendAll, done: () => void): SendAll {
+    const session = this;
+    return function followAll(this: unknown, commands, ...rest) {
+      return session.#run(async () => {
+        for (const { args } of commands) session.#note(args);
+        const answers = await send.call(this, commands, ...rest);
+        done();
+        return answers;
+      });
+    };
+  }
+
   async #run(command: () => Promise<unknown>): Promise<unknown> {
-    const { lease } = this;
-    // Its lease says why, if it was given back or taken back; one whose connection broke fails by itself.
-    if (lease && !lease.held) void lease.resource;
+    this.#admit();
     this.#running += 1;
     try {
       const answer = await command();
@@ -128,6 +155,12 @@ export class RedisSession {
       this.#running -= 1;
       if (this.#running === 0) for (const resume of this.#idle.splice(0)) resume();
     }
+  }
+
+  /** Throws what the lease says of itself where it was given back or taken back; one whose connection broke fails by itself. */
+  #admit(): void {
+    const { lease } = this;
+    if (lease !== undefined && !lease.held && !this.#ours && lease.resource !== this) throw lease.refusal();
   }
 
   #note(args: readonly unknown[]): void {

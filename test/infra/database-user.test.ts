@@ -1,9 +1,11 @@
 // DatabaseUser: what it writes into the template, and what it refuses. What its function does: test/integration/database-user.test.ts.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { App, Stack } from 'aws-cdk-lib';
+import { App, type CfnElement, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as kms from 'aws-cdk-lib/aws-kms';
+import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { describe, expect, test } from 'vitest';
 import { DatabaseUser, type DatabaseUserProps } from '../../infra/constructs/index.ts';
@@ -99,8 +101,11 @@ describe('the custom resource', () => {
     make();
     const template = Template.fromStack(stack);
     const [resource] = Object.values(template.findResources('Custom::ThawpoolDatabaseUser'));
-    const rules = Object.keys(template.findResources('AWS::EC2::SecurityGroupIngress'));
-    expect(rules).toHaveLength(1);
+    const rules = [
+      ...Object.keys(template.findResources('AWS::EC2::SecurityGroupIngress')),
+      ...Object.keys(template.findResources('AWS::EC2::SecurityGroupEgress')),
+    ];
+    expect(rules).toHaveLength(2);
     for (const needed of [...rules, ...Object.keys(template.findResources('AWS::RDS::DBInstance'))]) {
       expect(resource?.['DependsOn']).toContain(needed);
     }
@@ -158,14 +163,87 @@ describe('the function', () => {
     expect(Policies).toBeUndefined();
   });
 
-  test('is let in to the database on its port, by a rule between the two groups', () => {
-    const { stack, cluster, make } = withUser();
-    make();
-    Template.fromStack(stack).hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
-      FromPort: { 'Fn::GetAtt': [idOf(stack, cluster), 'Endpoint.Port'] },
-      ToPort: { 'Fn::GetAtt': [idOf(stack, cluster), 'Endpoint.Port'] },
-      IpProtocol: 'tcp',
-      SourceSecurityGroupId: Match.anyValue(),
+  describe('goes', () => {
+    const peer = (stack: Stack, side: ec2.IConnectable) =>
+      stack.resolve(side.connections.securityGroups[0]?.securityGroupId) as unknown;
+    const rules = (stack: Stack, way: 'Ingress' | 'Egress') =>
+      Object.values(resources(stack, `AWS::EC2::SecurityGroup${way}`)).map(({ Properties }) => Properties);
+    const groupOf = (stack: Stack, user: DatabaseUser) =>
+      resources(stack, 'AWS::EC2::SecurityGroup')[
+        stack.getLogicalId(user.connections.securityGroups[0]?.node.defaultChild as CfnElement)
+      ]?.Properties;
+
+    test('to the database on its port, by rules between the two groups, and to port 443 for the secret', () => {
+      const { stack, cluster, make } = withUser();
+      const user = make();
+      const [own, database] = [peer(stack, user), peer(stack, cluster)];
+      const port = { 'Fn::GetAtt': [idOf(stack, cluster), 'Endpoint.Port'] };
+      expect(rules(stack, 'Ingress')).toEqual([
+        expect.objectContaining({
+          GroupId: database,
+          SourceSecurityGroupId: own,
+          IpProtocol: 'tcp',
+          FromPort: port,
+          ToPort: port,
+        }),
+      ]);
+      expect(rules(stack, 'Egress')).toEqual([
+        expect.objectContaining({
+          GroupId: own,
+          DestinationSecurityGroupId: database,
+          IpProtocol: 'tcp',
+          FromPort: port,
+          ToPort: port,
+        }),
+      ]);
+      expect(groupOf(stack, user)?.['SecurityGroupEgress']).toEqual([
+        { CidrIp: '0.0.0.0/0', Description: 'Secrets Manager', IpProtocol: 'tcp', FromPort: 443, ToPort: 443 },
+      ]);
+      const fn = resources(stack, 'AWS::Lambda::Function')[idOf(stack, user.function)];
+      expect(fn?.Properties['VpcConfig']).toMatchObject({ SecurityGroupIds: [own] });
+    });
+
+    test('to the endpoint that it is told and to no address, and is let in to it', () => {
+      const { stack, vpc, make } = withUser();
+      const secretsEndpoint = vpc.addInterfaceEndpoint('Secrets', {
+        service: ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+        open: false,
+      });
+      const user = make({ secretsEndpoint });
+      const [own, endpoint] = [peer(stack, user), peer(stack, secretsEndpoint)];
+      const https = { IpProtocol: 'tcp', FromPort: 443, ToPort: 443 };
+      expect(rules(stack, 'Ingress')).toContainEqual(
+        expect.objectContaining({ GroupId: endpoint, SourceSecurityGroupId: own, ...https }),
+      );
+      expect(rules(stack, 'Egress')).toContainEqual(
+        expect.objectContaining({ GroupId: own, DestinationSecurityGroupId: endpoint, ...https }),
+      );
+      expect(rules(stack, 'Egress')).toHaveLength(2);
+      expect(JSON.stringify(groupOf(stack, user))).not.toContain('0.0.0.0/0');
+      expect(warnings(stack)).toEqual([]);
+    });
+
+    test('to the port alone where the groups of the database are not known', () => {
+      const { stack, make } = withUser();
+      const database = rds.DatabaseCluster.fromDatabaseClusterAttributes(stack, 'Imported', {
+        clusterIdentifier: 'orders',
+        clusterEndpointAddress: 'orders.example.com',
+        port: 5433,
+      });
+      const user = make({ database });
+      expect(rules(stack, 'Ingress')).toEqual([]);
+      expect(groupOf(stack, user)?.['SecurityGroupEgress']).toEqual([
+        expect.objectContaining({ CidrIp: '0.0.0.0/0', FromPort: 5433, ToPort: 5433 }),
+        expect.objectContaining({ CidrIp: '0.0.0.0/0', FromPort: 443, ToPort: 443 }),
+      ]);
+    });
+
+    test('by rules whose words EC2 takes, whatever the user is called', () => {
+      const { stack, make } = withUser();
+      make({ user: 'Käthe "x"' });
+      for (const { Description } of [...rules(stack, 'Ingress'), ...rules(stack, 'Egress')]) {
+        expect(Description).toMatch(/^[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/);
+      }
     });
   });
 
@@ -215,6 +293,29 @@ describe('Secrets Manager', () => {
     second.make({ vpcSubnets: { subnetType: ec2.SubnetType.PRIVATE_ISOLATED } });
     expect(warnings(second.stack)).toEqual([warning]);
   });
+});
+
+test('a secret of half an ARN is refused, because the right to read it would have a wildcard', () => {
+  const { stack, make } = withUser();
+  const adminSecret = secretsmanager.Secret.fromSecretNameV2(stack, 'ByName', 'admin');
+  expect(() => make({ adminSecret })).toThrow('Test/User: the complete ARN of the secret Test/ByName is not known');
+});
+
+test('a secret with a key in another stack is read by a right of the function’s alone', () => {
+  const { app, stack, make } = withUser();
+  const other = new Stack(app, 'Secrets');
+  const adminSecret = new secretsmanager.Secret(other, 'Admin', {
+    encryptionKey: new kms.Key(other, 'Key'),
+  }) as secretsmanager.ISecret;
+  make({ adminSecret });
+  app.synth();
+  expect(other.dependencies).toEqual([]);
+  expect(statements(stack)).toContainEqual(
+    expect.objectContaining({
+      Action: 'kms:Decrypt',
+      Resource: { 'Fn::ImportValue': expect.stringMatching(/^Secrets:.*Key.*Arn/) },
+    }),
+  );
 });
 
 describe('a password', () => {

@@ -24,7 +24,10 @@ describe('parameters are counted', () => {
     ['var h = async (e, c, k) => {}; export { h as handler };', 3],
     ['var handler = async (e, c, k) => {};\nexport {\n  handler\n};\n', 3],
     ['var i={};__export(i,{handler:()=>r});var q=1,r=async(e,t,n)=>{};', 3],
-    ['var i = {};\n__export(i, {\n  handler: () => handler,\n  x: () => x\n});\nasync function handler(a, b, c) {}\n', 3],
+    [
+      'var i = {};\n__export(i, {\n  handler: () => handler,\n  x: () => x\n});\nasync function handler(a, b, c) {}\n',
+      3,
+    ],
     ['exports.handler = void 0;\nconst handler = (a, b, c) => {};\nexports.handler = handler;\n', 3],
     ['const other = (a, b, c) => 1;\nconst local = (a) => 1;\nexports.handler = local;\n', 1],
     ['const a = (x, y, z) => 1, b = a;\nexport { b as handler }', 3],
@@ -40,7 +43,7 @@ describe('parameters are counted', () => {
     ['(event, context, callback,) => {}', 3],
   ])('as Lambda counts them, by the length of %s', (value, count) => {
     expect(readHandler(`export const handler = ${value};`, 'handler')).toEqual(certainly(count));
-    // eslint-disable-next-line -- the language itself is asked
+    // The language itself is asked.
     expect(((0, eval)(value) as (...all: unknown[]) => unknown).length).toBe(count);
   });
 });
@@ -71,7 +74,10 @@ describe('nothing is claimed', () => {
   test.each([
     ['a comment', '// exports.handler = (a, b, c) => {};\n/* export function handler(a, b, c) {} */'],
     ['a string', 'const text = "export const handler = (a, b, c) => {};";'],
-    ['a template', 'const text = `${[`export function handler(a, b, c) {}`]} export const handler = (a, b, c) => {};`;'],
+    [
+      'a template',
+      'const text = `${[`export function handler(a, b, c) {}`]} export const handler = (a, b, c) => {};`;',
+    ],
     ['a regular expression', 'const text = /"export const handler = (a, b, c) => {}/;'],
     ['a function inside of another', 'function inner() { function handler(a, b, c) {}\nexports.handler = handler; }'],
   ])('of %s', (_, code) => {
@@ -112,7 +118,7 @@ describe('code is split', () => {
     ['return /\\//.x', ['return', '/', '.', 'x']],
     ['a.return / b / c', ['a', '.', 'return', '/', 'b', '/', 'c']],
     ['`a${b + `}${c}`}d` / 2', ['`', 'b', '+', '`', 'c', '`', '`', '/', '2']],
-    ["'it\\'s' + \"\\\"\"", ["'", '+', '"']],
+    ['\'it\\\'s\' + "\\""', ["'", '+', '"']],
     ['#!/usr/bin/env node\na?.b || 0x1f + .5e-3', ['a', '?.', 'b', '|', '|', '0x1f', '+', '.5e-3']],
     ['a ? .5 : b >>>= 1', ['a', '?', '.5', ':', 'b', '>>>=', '1']],
   ])('%s', (code, expected) => {

@@ -334,6 +334,26 @@ describe('a PooledDatabaseProxy', () => {
     expect(() => connect({ database: proxy, ...given })).toThrow(`Test/Access: ${message}`);
   });
 
+  test.each(['ours', 'CDK’s'])('of %s refuses a cache of statements, which has no effect behind it', (whose) => {
+    const { stack, cluster, connect } = withCluster();
+    const database =
+      whose === 'ours' ? proxyOf(stack, cluster) : cdkProxy(stack, cluster, { secrets: [makeSecret(stack)] });
+    const given = (statements: string): Given => ({ database, environment: { THAWPOOL_STATEMENT_CACHE: statements } });
+    expect(() => connect(given('50'))).toThrow(
+      'Test/Access: environment has THAWPOOL_STATEMENT_CACHE, but nothing is prepared behind a proxy: a prepared statement is not found by the next transaction, or pins the connection. Leave it out.',
+    );
+  });
+
+  test('takes a cache of statements that is switched off, and with fallback any', () => {
+    const { stack, cluster, fn, connect } = withCluster();
+    connect({ database: proxyOf(stack, cluster), environment: { THAWPOOL_STATEMENT_CACHE: '0' } });
+    expect(environmentIn(stack, fn)).toMatchObject({ THAWPOOL_STATEMENT_CACHE: '0' });
+    const second = withCluster();
+    const database = proxyOf(second.stack, second.cluster);
+    second.connect({ database, fallback: 'direct', environment: { THAWPOOL_STATEMENT_CACHE: '50' } });
+    expect(environmentIn(second.stack, second.fn)).toMatchObject({ THAWPOOL_STATEMENT_CACHE: '50' });
+  });
+
   test('refuses a secret where it takes IAM logins', () => {
     const { stack, cluster, connect } = withCluster();
     const proxy = proxyOf(stack, cluster);
@@ -424,12 +444,13 @@ describe('the environment', () => {
     connect({
       max: 2,
       caBundle: '/var/task/rds.pem',
-      environment: { THAWPOOL_PINNING: 'warn', THAWPOOL_MAX_IDLE: idle.valueAsString },
+      environment: { THAWPOOL_PINNING: 'warn', THAWPOOL_STATEMENT_CACHE: '50', THAWPOOL_MAX_IDLE: idle.valueAsString },
     });
     expect(environmentIn(stack, fn)).toMatchObject({
       THAWPOOL_MAX: '2',
       PGSSLROOTCERT: '/var/task/rds.pem',
       THAWPOOL_PINNING: 'warn',
+      THAWPOOL_STATEMENT_CACHE: '50',
       THAWPOOL_MAX_IDLE: { Ref: 'Idle' },
     });
   });
@@ -594,13 +615,65 @@ describe('a function', () => {
     expect(warnings(stack)).toEqual([expect.stringContaining('Test/Short may run for 3000 ms')]);
   });
 
-  test('with a handler of three parameters is warned of', () => {
+  describe('with a handler of three parameters', () => {
     const code = lambda.Code.fromInline('exports.handler = (event, context, callback) => callback();');
+    const perhaps = lambda.Code.fromInline(
+      'let handler = (event, context, callback) => callback();\nif (x) { handler = wrap(handler); }\nexports.handler = handler;',
+    );
+    const { NODEJS_22_X, NODEJS_24_X, NODEJS_LATEST } = lambda.Runtime;
+
+    test.each([
+      NODEJS_24_X,
+      NODEJS_LATEST,
+      new lambda.Runtime('nodejs26.x', lambda.RuntimeFamily.NODEJS, { supportsInlineCode: true }),
+    ])('is refused for $name, and nothing is changed', (runtime) => {
+      const { stack, fn, connect } = withCluster({}, { code, runtime });
+      expect(() => connect()).toThrow(
+        `Test/Access: the handler of Test/Function declares 3 parameters, and ${runtime.name} ends the init of such a function, since it would wait for a callback: return a promise, and take event and context only.`,
+      );
+      expect(environmentIn(stack, fn)).toEqual({});
+    });
+
+    test.each<[string, Partial<lambda.FunctionProps>, string]>([
+      [
+        'for nodejs22.x, which takes it',
+        { code, runtime: NODEJS_22_X },
+        'The handler of Test/Function declares 3 parameters. nodejs22.x still takes a handler with a callback, nodejs24.x does not: return a promise',
+      ],
+      [
+        'where it may be another in the end',
+        { code: perhaps },
+        'The handler of Test/Function seems to declare 3 parameters. nodejs24.x refuses a handler with a callback: return a promise',
+      ],
+      [
+        'where a wrapper script may put another in its place',
+        { code, environment: { AWS_LAMBDA_EXEC_WRAPPER: '/opt/otel-handler' } },
+        'seems to declare 3 parameters. nodejs24.x refuses',
+      ],
+    ])('is warned of %s', (_, props, message) => {
+      const { stack, connect } = withCluster({}, props);
+      connect();
+      expect(warnings(stack)).toEqual([expect.stringContaining(message)]);
+    });
+
+    test('is not judged on a runtime that is brought along', () => {
+      const { stack, connect } = withCluster(
+        {},
+        {
+          code,
+          runtime: new lambda.Runtime('provided.al2023', lambda.RuntimeFamily.OTHER, { supportsInlineCode: true }),
+        },
+      );
+      connect({ caBundle: '/opt/global-bundle.pem' });
+      expect(warnings(stack)).toEqual([]);
+    });
+  });
+
+  test('with a handler of two parameters is taken without a word', () => {
+    const code = lambda.Code.fromInline('exports.handler = async (event, context) => event;');
     const { stack, connect } = withCluster({}, { code });
     connect();
-    expect(warnings(stack)).toEqual([
-      expect.stringContaining('The handler of Test/Function seems to declare 3 parameters.'),
-    ]);
+    expect(warnings(stack)).toEqual([]);
   });
 
   test.each<[string, Given, number]>([

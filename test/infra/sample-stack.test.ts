@@ -130,7 +130,7 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
 
   it('lets nobody in but who has to be', () => {
     const guards = SERVING.map((name) => `${name}Guard`).toSorted();
-    const always = ['MigrateGuard', 'UserFunctionSecurityGroup'];
+    const always = ['MigrateGuard', 'UserSecurityGroup'];
     if (route === 'proxy') {
       expect(waysInto(template, 'DatabaseGuard')).toEqual([...always, 'ProxySecurityGroup'].toSorted());
       expect(waysInto(template, 'ProxySecurityGroup')).toEqual(guards);
@@ -145,8 +145,6 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
   it('has no rule for addresses, only for security groups', () => {
     for (const [id, { Properties }] of Object.entries(resourcesOf(template, 'AWS::EC2::SecurityGroup'))) {
       expect(Properties, id).not.toHaveProperty('SecurityGroupIngress');
-      // The function of DatabaseUser may go where it likes, and there is no way out of these subnets.
-      if (id.startsWith('UserFunction')) continue;
       const egress = (Properties['SecurityGroupEgress'] ?? []) as { CidrIp: string }[];
       expect(
         egress.map(({ CidrIp }) => CidrIp).filter((range) => range !== '255.255.255.255/32'),

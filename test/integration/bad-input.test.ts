@@ -327,15 +327,18 @@ describe('warnings', () => {
   });
 
   it.each([
-    ['min', 2, 'nothing is kept open beforehand; call warm() to open connections early, and set maxIdle to keep them'],
-    ['maxUses', 100, 'connections are not counted by use; set maxLifetimeMillis to have them replaced'],
-    ['allowExitOnIdle', true, 'an idle connection keeps the process alive; call end() when the work is done'],
-    ['log', () => {}, 'there is no such log; use observe(fn) to hear every event of the pool'],
-    ['onConnect', () => {}, "use pool.on('connect', fn), whose statements run before anybody else's"],
-    ['verify', () => {}, "use pool.on('connect', fn) to set a connection up; it is proven alive without it"],
-    ['Promise', class extends Promise<unknown> {}, 'promises are the platform’s own'],
-  ])('say that pg’s option %s has no effect', (name, value, instead) => {
-    expect(warningsOf({ [name]: value })).toEqual([`The option ${name} of pg's Pool has no effect here: ${instead}.`]);
+    ['min', -1, 'a whole number from 0'],
+    ['maxUses', 1.5, 'a whole number from 1, or Infinity'],
+    ['allowExitOnIdle', 'yes', 'true or false'],
+    ['log', true, 'a function'],
+    ['onConnect', 'set role app', 'a function'],
+    ['verify', true, 'a function'],
+    ['Promise', {}, 'a function'],
+  ])('have pg’s option %s be what it must', (name, value, wanted) => {
+    const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
+    expect(thrown(() => makePool({ [name]: value })).message).toBe(
+      `${name} must be ${wanted}, got ${shown}. See ERR_POOL_INVALID_OPTION.`,
+    );
   });
 
   it('pass over what asks for nothing', () => {

@@ -137,6 +137,39 @@ const forbidden: Case[] = [
     code: "import { a, type A } from '../pool/index.ts';\nexport const b: A = a;\n",
     rule: imports,
   },
+  // redis is known in src/redis only, by its types and an import() that says why.
+  ...['src/index.ts', 'src/pg/r.ts', 'src/auth/r.ts', 'src/lambda/r.ts', 'src/middy/r.ts', 'src/cache/r.ts'].map(
+    (file) => ({
+      title: `redis in ${file}`,
+      file,
+      code: "import type { RedisClientType } from 'redis';\nexport type C = RedisClientType;\n",
+      rule: imports,
+    }),
+  ),
+  {
+    title: 'src/redis: a value of redis',
+    file: 'src/redis/value.ts',
+    code: "import { createClient } from 'redis';\nexport const make = createClient;\n",
+    rule: imports,
+  },
+  {
+    title: 'src/redis: redis by an import() that says nothing',
+    file: 'src/redis/silent.ts',
+    code: "export const load = (): Promise<unknown> => import('redis');\n",
+    rule: imports,
+  },
+  ...['../pg/a.ts', '../auth/a.ts', '../with-pool.ts', '../middy/index.ts', '../index.ts'].map((specifier, n) => ({
+    title: `src/redis: ${specifier}`,
+    file: `src/redis/up${n}.ts`,
+    code: `import { a } from '${specifier}';\nexport const b = a;\n`,
+    rule: imports,
+  })),
+  ...['../redis/a.ts', '../pg/a.ts', '../auth/secret.ts', '../managed.ts'].map((specifier, n) => ({
+    title: `src/cache: ${specifier}`,
+    file: `src/cache/up${n}.ts`,
+    code: `import { a } from '${specifier}';\nexport const b = a;\n`,
+    rule: imports,
+  })),
   {
     title: 'src/middy: a value of Middy',
     file: 'src/middy/value.ts',
@@ -321,6 +354,16 @@ const permitted: Case[] = [
     title: 'src/middy imports src/pg',
     file: 'src/middy/pg.ts',
     code: "import type { Ok } from '../pg/pg-pool.ts';\nexport const f = (o: Ok): Ok => o;\n",
+  },
+  {
+    title: 'src/redis imports types of redis, and what all pools share',
+    file: 'src/redis/ok.ts',
+    code: "import type { RedisClientType } from 'redis';\nimport { hooks } from '../middy/hooks.ts';\nimport { managed } from '../managed.ts';\nexport const f = (c: RedisClientType): unknown => [c, hooks, managed];\n",
+  },
+  {
+    title: 'src/cache imports the pool and the cache of tokens and secrets',
+    file: 'src/cache/ok.ts',
+    code: "import { clock } from '../pool/index.ts';\nimport { TtlCache } from '../auth/ttl-cache.ts';\nexport const f = [clock, TtlCache];\n",
   },
   {
     title: 'src/pool imports its neighbour',

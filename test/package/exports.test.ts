@@ -7,7 +7,16 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { type Packed, packed } from './global-packed.ts';
 
 const EXPORTS: Readonly<Record<string, readonly string[]>> = {
-  '.': ['AcquireError', 'AmbiguousResultError', 'PgPool', 'PoolError', 'createPool', 'getPool', 'withPool'],
+  '.': [
+    'AcquireError',
+    'AmbiguousResultError',
+    'PgPool',
+    'PoolError',
+    'QueryAbortedError',
+    'createPool',
+    'getPool',
+    'withPool',
+  ],
   './auth': ['CredentialsError', 'dsqlCredentials', 'iamCredentials', 'secretCredentials'],
   './cdk': ['ConnectionBudget', 'DatabaseUser', 'PoolDashboard', 'PooledDatabaseAccess', 'PooledDatabaseProxy'],
   './core': ['AcquireError', 'Pool', 'PoolError', 'elapsedMillis', 'systemClock'],

@@ -4,14 +4,8 @@ import { join } from 'node:path';
 import tls, { createSecureContext, TLSSocket } from 'node:tls';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  explainTlsError,
-  splitSslFromUrl,
-  type TlsFacts,
-  TlsOptionError,
-  type TlsOptions,
-  tlsFor,
-} from '../../src/auth/tls.ts';
+import { splitSslFromUrl, type TlsFacts, TlsOptionError, type TlsOptions, tlsFor } from '../../src/auth/tls.ts';
+import { explainTlsError } from '../../src/auth/tls-errors.ts';
 import { variables } from '../../src/env.ts';
 import { showCertificate } from '../../src/pg/shown-certificate.ts';
 import {

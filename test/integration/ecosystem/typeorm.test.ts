@@ -1,5 +1,8 @@
 import pg from 'pg';
-import { DataSource, EntitySchema, type EntityManager } from 'typeorm';
+import type { PgPool } from 'thawpool';
+import { DataSource, type EntityManager, EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
+import { describe, expect, it } from 'vitest';
+import { failure } from '../support.ts';
 import { describeLibrary, type Notes } from './contract.ts';
 
 interface Note {
@@ -11,7 +14,7 @@ const NoteEntity = new EntitySchema<Note>({
   name: 'Note',
   tableName: 'notes',
   columns: {
-    id: { type: 'int', primary: true, generated: 'identity', generatedIdentity: 'ALWAYS' },
+    id: { type: 'int', primary: true, generated: true },
     name: { type: 'text', unique: true },
   },
 });
@@ -26,12 +29,18 @@ function notesOf(manager: EntityManager): Notes {
   };
 }
 
-const { database, open } = describeLibrary('TypeORM', { endsPool: true, sqlState }, async (pool) => {
-  const source = new DataSource({
-    type: 'postgres',
-    driver: { ...pg, Pool: function lent() { return pool; } },
-    entities: [NoteEntity],
-  });
+/** pg as TypeORM sees it: whatever pool it makes is this one. */
+function driverOf(pool: PgPool): object {
+  return {
+    ...pg,
+    Pool: function lent(): PgPool {
+      return pool;
+    },
+  };
+}
+
+const { open } = describeLibrary('TypeORM', { endsPool: true, sqlState }, async (pool) => {
+  const source = new DataSource({ type: 'postgres', driver: driverOf(pool), entities: [NoteEntity] });
   await source.initialize();
   return {
     source,
@@ -39,4 +48,51 @@ const { database, open } = describeLibrary('TypeORM', { endsPool: true, sqlState
     transaction: (work) => source.transaction((tx) => work(notesOf(tx))),
     close: () => source.destroy(),
   };
+});
+
+class AddTags implements MigrationInterface {
+  readonly name = 'AddTags1700000000000';
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('create table tags (id int primary key)');
+  }
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('drop table tags');
+  }
+}
+
+describe('what only TypeORM does', () => {
+  it('undoes an inner transaction and keeps the outer one', async () => {
+    const { pool, library } = await open();
+    await library.source.transaction(async (tx) => {
+      await notesOf(tx).add('kept');
+      const undone = tx.transaction(async (inner) => {
+        await notesOf(inner).add('undone');
+        throw new Error('of the caller');
+      });
+      expect((await failure(undone)).message).toBe('of the caller');
+    });
+    expect(await library.names()).toEqual(['kept']);
+    expect(pool.stats()).toMatchObject({ created: 1, leased: 0 });
+  });
+
+  it('streams rows on a query runner that is released', async () => {
+    const { pool, library } = await open();
+    await library.source.query("insert into notes (name) select 'n' || n from generate_series(1, 50) n");
+    const stream = await library.source.createQueryBuilder(NoteEntity, 'note').orderBy('note.id').stream();
+    const rows: unknown[] = [];
+    for await (const row of stream) rows.push(row);
+    expect(rows).toHaveLength(50);
+    await expect.poll(() => pool.stats().leased).toBe(0);
+  });
+
+  it('runs migrations and takes them back', async () => {
+    const { pool } = await open();
+    const source = new DataSource({ type: 'postgres', driver: driverOf(pool), migrations: [AddTags] });
+    await source.initialize();
+    await source.runMigrations();
+    expect((await pool.query('select * from tags')).rows).toEqual([]);
+    await source.undoLastMigration();
+    expect(await failure(pool.query('select * from tags'))).toMatchObject({ code: '42P01' });
+    expect(pool.stats()).toMatchObject({ leased: 0 });
+  });
 });

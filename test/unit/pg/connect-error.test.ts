@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type ConnectTarget, connectError, readOnlyServerError } from '../../../src/pg/connect-error.ts';
+import { type ConnectTarget, connectError } from '../../../src/pg/connect-error.ts';
+import { readOnlyServerError } from '../../../src/pg/read-only-error.ts';
 
 const target: ConnectTarget = { host: 'db.example.com', port: 6432, user: 'app', database: 'orders' };
-const noTls = (): undefined => undefined;
+const noTls = undefined;
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code });
 const once = { count: 1, millis: 12, before: [] };
 
@@ -97,7 +98,7 @@ describe('why there is no connection', () => {
 
   it('is explained by whoever knows about TLS, before anybody else', () => {
     const error = coded('28000', 'no pg_hba.conf entry for host, SSL off');
-    const told = connectError(error, target, once, () => 'The server wants TLS.');
+    const told = connectError(error, target, once, 'The server wants TLS.');
     expect(told.code).toBe('ERR_POOL_CONNECT_TLS');
     expect(told.message).toBe(
       'TLS to db.example.com:6432 failed (no pg_hba.conf entry for host, SSL off). The server wants TLS. See ERR_POOL_CONNECT_TLS.',

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  explainPgBouncer,
-  isSettledByPgBouncer,
-  type PgBouncerErrorCode,
-  type PgBouncerMeaning,
-  pgbouncerMeaning,
-} from '../../../src/pg/pgbouncer.ts';
+import { isSettledByPgBouncer, type PgBouncerMeaning, pgbouncerMeaning } from '../../../src/pg/pgbouncer.ts';
+import { explainPgBouncer, type PgBouncerErrorCode } from '../../../src/pg/pgbouncer-errors.ts';
 import { judgeConnectError, refusesParameters } from '../../../src/pg/sqlstate.ts';
 import { judgeStatementError, type StatementVerdict } from '../../../src/pg/statement-error.ts';
 

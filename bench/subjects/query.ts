@@ -1,0 +1,51 @@
+/** A process of the query section: one way to the server. */
+import { quantile } from '../statistics.ts';
+import { type Ask, databases } from './databases.ts';
+
+const ORDERS = 1000;
+
+let ask: Ask;
+let next = 0;
+
+async function one(): Promise<void> {
+  next = (next % ORDERS) + 1;
+  const id = next;
+  const order = await ask(id);
+  if (order?.id !== id) throw new Error(`Asked for order ${id}, got ${order?.id}.`);
+}
+
+
+/** Connects, and asks often enough that every statement that is to be prepared is. */
+export async function open(name: string, callers: number): Promise<void> {
+  const way = databases[name];
+  if (way === undefined) throw new Error(`There is no way "${name}".`);
+  ask = await way();
+  await throughput(callers, 200 * callers);
+}
+
+/** @returns the middle of so many queries, one after the other, in microseconds */
+export async function latency(count: number): Promise<number> {
+  globalThis.gc?.();
+  const micros: number[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const from = performance.now();
+    await one();
+    micros.push((performance.now() - from) * 1000);
+  }
+  return quantile(micros, 0.5);
+}
+
+/** @returns queries in a second, by so many callers who each ask again as soon as they are answered */
+export async function throughput(callers: number, count: number): Promise<number> {
+  globalThis.gc?.();
+  let left = count;
+  const caller = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      await one();
+    }
+  };
+  const from = performance.now();
+  await Promise.all(Array.from({ length: callers }, caller));
+  return (count * 1000) / (performance.now() - from);
+}

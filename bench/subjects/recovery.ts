@@ -1,0 +1,70 @@
+/** The process of the section on recovery: one handler behind the wrapper, and a fresh connection beside it. */
+import pg from 'pg';
+import { withPool } from 'thawpool';
+import { type Clock, systemClock } from 'thawpool/core';
+import { SQL } from './databases.ts';
+import type { Context, Event } from './handlers.ts';
+
+const TIMEOUT_MILLIS = 10_000;
+const connectionString = process.env['DATABASE_URL'] ?? '';
+
+let frozenMillis = 0;
+
+/** The process is stopped for a moment only; its clock says that it was for longer. */
+const clock: Clock = {
+  now() {
+    const { wall, monotonic } = systemClock.now();
+    return { wall: wall + frozenMillis, monotonic: monotonic + frozenMillis };
+  },
+  setTimer: (callback, millis) => systemClock.setTimer(callback, millis),
+  clearTimer: (timer) => systemClock.clearTimer(timer),
+  afterTurn: (callback) => systemClock.afterTurn(callback),
+};
+
+/** What an invocation came to. */
+export interface Invoked {
+  readonly millis: number;
+  /** What it failed with. */
+  readonly error?: string;
+}
+
+const handler = withPool(
+  async (event: Event, { db }) => (await db.query<{ readonly id: number }>(SQL, [event.id])).rows[0],
+  { clock },
+);
+
+let requests = 0;
+
+/** Invokes the handler. */
+export async function invoke(): Promise<Invoked> {
+  requests += 1;
+  // By its own clock, as a Lambda function's deadline is by the clock of the machine that it is thawed on.
+  const deadline = clock.now().wall + TIMEOUT_MILLIS;
+  const context: Context = {
+    awsRequestId: `request-${requests}`,
+    getRemainingTimeInMillis: () => deadline - clock.now().wall,
+  };
+  const from = performance.now();
+  try {
+    await handler({ id: 1 }, context);
+    return { millis: performance.now() - from };
+  } catch (error) {
+    return { millis: performance.now() - from, error: String(error) };
+  }
+}
+
+/** The next invocation comes after a freeze of this length. */
+export function jump(millis: number): void {
+  frozenMillis += millis;
+}
+
+/** @returns milliseconds to the result of the same query on a connection made for it */
+export async function fresh(): Promise<number> {
+  const client = new pg.Client({ connectionString });
+  const from = performance.now();
+  await client.connect();
+  await client.query(SQL, [1]);
+  const millis = performance.now() - from;
+  await client.end();
+  return millis;
+}
