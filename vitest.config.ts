@@ -21,7 +21,7 @@ interface Project {
 const decisions = [
   ...['clock', 'policy', 'waiters'].map((name) => `src/pool/${name}.ts`),
   ...['deadline', 'freeze-gap'].map((name) => `src/lambda/${name}.ts`),
-  ...['direct-tls', 'no-backend', 'pgbouncer', 'route', 'sqlstate', 'statement-error', 'ways'].map(
+  ...['direct-tls', 'no-backend', 'pgbouncer', 'route', 'sqlstate', 'statement-cache', 'statement-error', 'ways'].map(
     (name) => `src/pg/${name}.ts`,
   ),
 ];

@@ -12,6 +12,7 @@ const steps = [
   ['publint', 'npm run --silent publint'],
   ['attw', 'npm run --silent attw'],
   ['test', 'npm run --silent test'],
+  ['bench-guard', 'npm run --silent bench:guard'],
 ];
 
 const wanted = process.argv.slice(2);

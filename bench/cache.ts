@@ -4,7 +4,7 @@ import { variables } from '../src/env.ts';
 const NAME = 'THAWPOOL_STATEMENT_CACHE';
 
 /** Whether statements can be prepared once for each connection. */
-export const hasStatementCache: boolean = variables.some(({ name }) => (name as string) === NAME);
+export const hasStatementCache: boolean = variables.some(({ name }) => name === NAME);
 
 /** Environment of a process with the cache on or off; empty where there is none. */
 export function cacheEnv(on: boolean): Record<string, string> {

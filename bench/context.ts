@@ -26,7 +26,9 @@ export const ORDERS = 1000;
 
 /** Makes what the subjects query. */
 async function makeOrders(postgres: TestPostgres): Promise<void> {
-  await postgres.admin('create table if not exists bench_orders (id int primary key, customer text, total numeric, made timestamptz)');
+  await postgres.admin(
+    'create table if not exists bench_orders (id int primary key, customer text, total numeric, made timestamptz)',
+  );
   await postgres.admin('truncate bench_orders');
   await postgres.admin(
     `insert into bench_orders select n, 'customer ' || n, n * 1.25, now() from generate_series(1, ${ORDERS}) as n`,

@@ -3,10 +3,7 @@ import type { Figure, Row, Target, Unit } from './model.ts';
 
 /** Three digits tell everything that a measurement can. */
 function digits(value: number): string {
-  if (value === 0) return '0';
-  const rounded = Number(value.toPrecision(3));
-  const places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded))));
-  return rounded.toLocaleString('en', { minimumFractionDigits: Math.min(places, 2), maximumFractionDigits: places });
+  return Number(value.toPrecision(3)).toLocaleString('en', { maximumSignificantDigits: 3 });
 }
 
 const SCALES: readonly (readonly [least: number, factor: number, unit: string])[] = [

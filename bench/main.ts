@@ -1,7 +1,7 @@
 /** The benchmark's command line: `npm run bench`. */
 import { parseArgs } from 'node:util';
 import { isRich, painter } from '../test/lab/demo/progress.ts';
-import { openContext, type Section } from './context.ts';
+import { type Context, openContext, type Section } from './context.ts';
 import { machine, versions } from './machine.ts';
 import type { Results, SectionResult } from './model.ts';
 import { showProgress } from './progress.ts';
@@ -35,6 +35,18 @@ function chosen(only: readonly string[]): readonly Section[] {
   throw new Error(`No such section: ${unknown.join(', ')}. Sections: ${SECTIONS.map(({ name }) => name).join(', ')}.`);
 }
 
+/** Runs a section. One that fails costs the others nothing. */
+async function runSection({ name, title, run }: Section, context: Context): Promise<SectionResult | undefined> {
+  try {
+    const { cases, figures } = await run(context);
+    return { name, title, date: new Date().toISOString(), quick: context.quick, cases, figures };
+  } catch (error) {
+    process.exitCode = 1;
+    process.stderr.write(`\n${name} failed: ${(error as Error).stack}\n`);
+    return undefined;
+  }
+}
+
 async function runAll(sections: readonly Section[], quick: boolean, print: (text: string) => void): Promise<Results> {
   const progress = showProgress(process.stderr);
   const style = painter(isRich(process.stdout));
@@ -44,12 +56,11 @@ async function runAll(sections: readonly Section[], quick: boolean, print: (text
   try {
     await using context = openContext(quick, progress.say);
     for (const section of sections) {
-      const { name, title } = section;
-      const { cases, figures } = await section.run(context);
-      const result = { name, title, date: new Date().toISOString(), quick, cases, figures };
-      results.push(result);
+      const result = await runSection(section, context);
       progress.clear();
-      if (cases.length > 0) print(sectionText(result, tableStyle));
+      if (result === undefined) continue;
+      results.push(result);
+      if (result.cases.length > 0) print(sectionText(result, tableStyle));
     }
     server = (await context.postgres()).version;
   } finally {
@@ -77,7 +88,8 @@ async function main(): Promise<void> {
   const sections = chosen(values.only);
   const results = await runAll(sections, values.quick, print);
   if (values.json === undefined) return;
-  for (const file of await writeResults(values.json, await merged(values.json, results, SECTIONS))) print(`wrote ${file}`);
+  for (const file of await writeResults(values.json, await merged(values.json, results, SECTIONS)))
+    print(`wrote ${file}`);
 }
 
 try {

@@ -69,7 +69,10 @@ export async function measure(spec: Spec, rounds: number, onRound?: (round: numb
 }
 
 /** Sums up the rounds of a case. */
-export function caseOf(spec: Omit<Spec, 'subjects'> & { subjects: readonly Pick<Subject, 'name' | 'role'>[] }, samples: Samples): Case {
+export function caseOf(
+  spec: Omit<Spec, 'subjects'> & { subjects: readonly Pick<Subject, 'name' | 'role'>[] },
+  samples: Samples,
+): Case {
   const { id, title, unit, reference } = spec;
   const floor = seriesOf(samples, reference);
   const rows = spec.subjects.map(({ name, role }) => {
@@ -85,7 +88,13 @@ export function caseOf(spec: Omit<Spec, 'subjects'> & { subjects: readonly Pick<
 }
 
 /** Returns the figure of one subject's values over another's, round by round. */
-export function ratioFigure(id: string, title: string, of: readonly number[], to: readonly number[], target?: Target): Figure {
+export function ratioFigure(
+  id: string,
+  title: string,
+  of: readonly number[],
+  to: readonly number[],
+  target?: Target,
+): Figure {
   return figure(id, title, 'ratio', spreadOf(ratios(of, to)), target);
 }
 

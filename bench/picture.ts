@@ -8,7 +8,7 @@ const MARGIN = 20;
 const GAP = 24;
 const COLUMNS = 2;
 const PANEL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS;
-const HEAD = 66;
+const HEAD = 82;
 const PANEL_HEAD = 40;
 const ROW = 22;
 const BAR = 12;
@@ -29,6 +29,9 @@ const STYLE = `
 .tp-ours{fill:#58a6ff}.tp-peer{fill:#6e7681}.tp-floor{fill:#3d444d}.tp-whisker{stroke:#e6edf3}}
 `.trim();
 
+const LEGEND =
+  'Bars are medians, lines reach from 10 % to 90 % of the rounds. Blue: thawpool. Light: the least that it could cost.';
+
 /** What is more of when it is better. */
 const MORE_IS_BETTER: ReadonlySet<Unit> = new Set(['per second', 'count']);
 
@@ -46,14 +49,14 @@ export function describeCases(cases: readonly Case[]): string {
 
 const classOf: Readonly<Record<Role, string>> = { ours: 'tp-ours', peer: 'tp-peer', floor: 'tp-floor' };
 
+/** What reaches beyond the panel ends at its border, without a cap. */
 function whisker({ low, high }: Row, x: number, y: number, scale: number): string {
   if (low === high) return '';
-  const [from, to] = [low, high].map((value) => x + Math.min(BARS - 2, value * scale)) as [number, number];
+  const most = BARS - 2;
+  const at = (value: number) => (x + Math.min(most, value * scale)).toFixed(1);
   const middle = y + BAR / 2;
-  return element('path', {
-    class: 'tp-whisker',
-    d: `M${from.toFixed(1)} ${middle}H${to.toFixed(1)}M${from.toFixed(1)} ${middle - 3}v6M${to.toFixed(1)} ${middle - 3}v6`,
-  });
+  const cap = (value: number) => (value * scale > most ? '' : `M${at(value)} ${middle - 3}v6`);
+  return element('path', { class: 'tp-whisker', d: `M${at(low)} ${middle}H${at(high)}${cap(low)}${cap(high)}` });
 }
 
 function bar(row: Row, unit: Unit, x: number, y: number, scale: number): string {
@@ -70,7 +73,8 @@ function bar(row: Row, unit: Unit, x: number, y: number, scale: number): string 
 }
 
 function panel(each: Case, x: number, y: number): string {
-  const scale = LONGEST / Math.max(...each.rows.map(({ median }) => median), Number.MIN_VALUE);
+  const most = Math.max(...each.rows.map(({ median }) => median));
+  const scale = most > 0 ? LONGEST / most : 0;
   const bars = each.rows.map((row, at) => bar(row, each.unit, x, y + PANEL_HEAD + at * ROW - 12, scale));
   return [label(x, y + 12, 'tp-phase', panelTitle(each)), ...bars].join('');
 }
@@ -104,6 +108,7 @@ export function picture(title: string, note: string, cases: readonly Case[]): st
     element('rect', { x: 0.5, y: 0.5, width: WIDTH - 1, height: height - 1, rx: 10, class: 'tp-card' }),
     label(MARGIN, 34, 'tp-title', title),
     label(MARGIN, 54, 'tp-note', note),
+    label(MARGIN, 71, 'tp-note', LEGEND),
     ...panels,
   ];
   return `${element('svg', attributes, ...content)}\n`;

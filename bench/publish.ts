@@ -15,9 +15,15 @@ export function overviewOf({ sections }: Results): readonly Case[] {
 
 /** Returns what the results were measured on, in a line. */
 export function conditionsOf({ machine: { cpu, cores }, versions, sections }: Results): string {
-  const server = versions['postgresql'] === undefined ? '' : `, PostgreSQL ${versions['postgresql']} on the same machine`;
-  const date = sections.map((section) => section.date.slice(0, 10)).sort().at(-1) ?? '';
-  return `${cpu}, ${cores} cores, Node.js ${versions['node']}${server}, ${date}`;
+  const server =
+    versions['postgresql'] === undefined ? '' : `, PostgreSQL ${versions['postgresql']} on the same machine`;
+  const date =
+    sections
+      .map((section) => section.date.slice(0, 10))
+      .toSorted()
+      .at(-1) ?? '';
+  const quick = sections.some((section) => section.quick) ? ', a quick run' : '';
+  return `${cpu}, ${cores} cores, Node.js ${versions['node']}${server}, ${date}${quick}`;
 }
 
 type Say = (row: (subject: string) => string | undefined) => (string | undefined)[];
@@ -35,7 +41,11 @@ function sentence(results: Results, id: string, say: Say): string | undefined {
 }
 
 function sentences(results: Results): string[] {
-  const cached = sentence(results, 'query.1', (of) => [' (', of('thawpool, statement cache'), ' with the statement cache)']);
+  const cached = sentence(results, 'query.1', (of) => [
+    ' (',
+    of('thawpool, statement cache'),
+    ' with the statement cache)',
+  ]);
   const all = [
     sentence(results, 'core.idle.1', (of) => [
       'Acquiring an idle resource and releasing it costs ',

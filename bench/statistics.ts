@@ -8,7 +8,7 @@ import type { Spread } from './model.ts';
  * @throws RangeError for no values at all
  */
 export function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.toSorted((a, b) => a - b);
   const at = (sorted.length - 1) * share;
   const below = sorted[Math.floor(at)];
   const above = sorted[Math.ceil(at)];
@@ -27,6 +27,7 @@ export function spreadOf(values: readonly number[]): Spread {
  * @throws RangeError when they are not of the same rounds
  */
 export function ratios(of: readonly number[], to: readonly number[]): number[] {
-  if (of.length !== to.length) throw new RangeError(`There are ${of.length} rounds of one and ${to.length} of the other.`);
+  if (of.length !== to.length)
+    throw new RangeError(`There are ${of.length} rounds of one and ${to.length} of the other.`);
   return of.map((value, round) => value / (to[round] as number));
 }

@@ -53,7 +53,9 @@ export function figuresText(sections: readonly SectionResult[], style: TableStyl
   });
   const judged = figures.filter(({ pass }) => pass !== undefined);
   const reached = judged.filter(({ pass }) => pass).length;
-  return [style.heading('== What is to be reached'), '', ...lines, '', `${reached} of ${judged.length} reached.`].join('\n');
+  return [style.heading('== What is to be reached'), '', ...lines, '', `${reached} of ${judged.length} reached.`].join(
+    '\n',
+  );
 }
 
 function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

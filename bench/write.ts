@@ -36,7 +36,8 @@ export async function merged(
   if (before === undefined) return results;
   const alike =
     isDeepStrictEqual(before.machine, results.machine) && before.versions['node'] === results.versions['node'];
-  if (!alike) throw new Error(`${file} was measured on another machine or Node.js: measure all sections, or name another file.`);
+  if (!alike)
+    throw new Error(`${file} was measured on another machine or Node.js: measure all sections, or name another file.`);
   const then = new Map(before.sections.map((section) => [section.name, section]));
   return { ...results, sections: order.flatMap(({ name }) => now.get(name) ?? then.get(name) ?? []) };
 }

@@ -205,7 +205,14 @@ function coreOptions({ options, settings, clock }: Plan, forReader: boolean, rou
 }
 
 /** What pg's `Pool` would be told besides; nothing, where nothing is asked for. */
-function hooksOf({ onConnect, verify, maxUses, allowExitOnIdle, log, Promise: kind }: PoolHooks): PoolHooks | undefined {
+function hooksOf({
+  onConnect,
+  verify,
+  maxUses,
+  allowExitOnIdle,
+  log,
+  Promise: kind,
+}: PoolHooks): PoolHooks | undefined {
   const hooks = { onConnect, verify, maxUses, allowExitOnIdle, log, Promise: kind };
   return Object.values(hooks).some(Boolean) ? hooks : undefined;
 }

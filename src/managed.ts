@@ -3,6 +3,7 @@
 import { Lifecycle, type LifecyclePool } from './lambda/lifecycle.ts';
 import { closeOnSigterm } from './lambda/shutdown.ts';
 import { type Clock, PoolError } from './pool/index.ts';
+import { announce } from './telemetry/channel.ts';
 import type { MeteredPool } from './telemetry/metered-pool.ts';
 import { startMeter } from './telemetry/recorder.ts';
 
@@ -41,6 +42,7 @@ export function manage<Pool extends MeteredPool & object, Control extends Manage
   const { clock, onWarning } = facts;
   const meter = metrics && startMeter(pool, { ...metrics, onWarning }, () => clock.now().wall);
   const managed = { pool, control, lifecycle: new Lifecycle(control, { ...facts, meter }) };
+  announce(pool);
   Object.defineProperty(pool, managedKey, { value: managed });
   // Elsewhere the process is not ours to end.
   if (facts.env['AWS_LAMBDA_RUNTIME_API']) closeOnSigterm(() => control.closeIdle());

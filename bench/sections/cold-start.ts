@@ -34,10 +34,16 @@ const DOORS = ['thawpool', 'thawpool/middy'];
 
 function importFigures({ samples, case: { id } }: Measured, how: string): Figure[] {
   return DOORS.map((door) =>
-    ratioFigure(`${id}.${door}`, `import of ${door}, ${how}: over pg alone`, seriesOf(samples, door), seriesOf(samples, 'pg'), {
-      at: 'most',
-      value: 1.15,
-    }),
+    ratioFigure(
+      `${id}.${door}`,
+      `import of ${door}, ${how}: over pg alone`,
+      seriesOf(samples, door),
+      seriesOf(samples, 'pg'),
+      {
+        at: 'most',
+        value: 1.15,
+      },
+    ),
   );
 }
 
@@ -62,7 +68,12 @@ async function weighAll(installed: Installed): Promise<[floor: Weighed, ...Weigh
   return [floor, ...all];
 }
 
-function sizeCase(id: string, title: string, [floor, ...all]: [Weighed, ...Weighed[]], of: (each: Weighed) => number): Case {
+function sizeCase(
+  id: string,
+  title: string,
+  [floor, ...all]: [Weighed, ...Weighed[]],
+  of: (each: Weighed) => number,
+): Case {
   const rows = all.map((each): Row => ({ subject: each.name, role: 'ours', ...exactly(of(each) - of(floor)) }));
   const reference: Row = { subject: 'pg', role: 'floor', ...exactly(of(floor)) };
   return { id, title, unit: 'bytes', rounds: 1, reference: 'pg', rows: [reference, ...rows] };
@@ -93,7 +104,10 @@ async function measureAll(context: Context) {
   const bundles = new Map(
     weighed.filter(({ name }) => name === 'pg' || names.includes(name)).map(({ name, split }) => [name, split.file]),
   );
-  const unbundled = await context.measure(importSpec('import.files', 'import, as installed', sources, installed), rounds);
+  const unbundled = await context.measure(
+    importSpec('import.files', 'import, as installed', sources, installed),
+    rounds,
+  );
   const bundled = await context.measure(importSpec('import.bundle', 'import, bundled', bundles, installed), rounds);
   return {
     cases: [unbundled.case, bundled.case, eager, all],

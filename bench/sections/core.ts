@@ -1,7 +1,7 @@
 /** The generic pool alone: what one acquire and release costs, with nobody waiting and with many. */
 import { startChild } from '../child.ts';
 import type { Context, Section } from '../context.ts';
-import { type Measured, ratioFigure, type Runner, type Spec, type Subject, seriesOf } from '../measure.ts';
+import { type Measured, type Runner, ratioFigure, type Spec, type Subject, seriesOf } from '../measure.ts';
 import type { Case, Figure, Role } from '../model.ts';
 import { exactly, figure } from '../verdict.ts';
 
@@ -79,11 +79,7 @@ export function contendedSpec(waiters: number, slots: number, millis: number, wi
     title: `acquire + release, ${waiters.toLocaleString('en')} waiting${suffix}`,
     unit: 'ns',
     reference: QUEUE,
-    subjects: [
-      subject(QUEUE, 'floor', round),
-      subject('thawpool', 'ours', round),
-      ...(withPeers ? peers(round) : []),
-    ],
+    subjects: [subject(QUEUE, 'floor', round), subject('thawpool', 'ours', round), ...(withPeers ? peers(round) : [])],
   };
 }
 
@@ -94,10 +90,16 @@ function idleFigures({ samples }: Measured): Figure[] {
       at: 'least',
       value: 10,
     }),
-    ratioFigure('core.idle.cost', 'acquire + release: cost over an array’s pop and push, awaited', ours, seriesOf(samples, AWAITED), {
-      at: 'most',
-      value: 2,
-    }),
+    ratioFigure(
+      'core.idle.cost',
+      'acquire + release: cost over an array’s pop and push, awaited',
+      ours,
+      seriesOf(samples, AWAITED),
+      {
+        at: 'most',
+        value: 2,
+      },
+    ),
   ];
 }
 
@@ -115,13 +117,16 @@ async function attemptFigures({ samples }: Measured): Promise<Figure[]> {
       seriesOf(samples, 'thawpool'),
       { at: 'least', value: 30 },
     ),
-    figure('core.attempt.promises', 'tryAcquire + release: promises made', 'count', exactly(promises), { at: 'most', value: 0 }),
+    figure('core.attempt.promises', 'tryAcquire + release: promises made', 'count', exactly(promises), {
+      at: 'most',
+      value: 0,
+    }),
   ];
 }
 
 const FEW = 100;
 const MANY = 100_000;
-const named = (subject: string, waiters: number) => `${subject}, ${waiters.toLocaleString('en')} waiting`;
+const named = (name: string, waiters: number) => `${name}, ${waiters.toLocaleString('en')} waiting`;
 
 /** Few and many waiting, in the same rounds. */
 function growthSpec(millis: number): Spec {
@@ -149,7 +154,7 @@ function crowdSpec(millis: number): Spec {
 }
 
 function growthFigures({ samples }: Measured): Figure[] {
-  const of = (subject: string, waiters: number) => seriesOf(samples, named(subject, waiters));
+  const of = (name: string, waiters: number) => seriesOf(samples, named(name, waiters));
   const cost = (waiters: number) =>
     ratioFigure(
       `core.contended.${waiters}.cost`,
@@ -158,7 +163,7 @@ function growthFigures({ samples }: Measured): Figure[] {
       of(QUEUE, waiters),
       { at: 'most', value: 1.5 },
     );
-  const growth = (subject: string) => [of(subject, MANY), of(subject, FEW)] as const;
+  const growth = (name: string) => [of(name, MANY), of(name, FEW)] as const;
   return [
     cost(FEW),
     cost(MANY),
@@ -187,7 +192,7 @@ async function run(context: Context) {
   }
   figures.push(...(await attemptFigures(await take(attemptSpec(millis)))));
   figures.push(...growthFigures(await take(growthSpec(millis))));
-  for (const waiters of quick ? [] : WAITERS) await take(contendedSpec(waiters, 1, millis));
+  for (const waiters of quick ? [10_000] : WAITERS) await take(contendedSpec(waiters, 1, millis));
   if (!quick) {
     await take(contendedSpec(10_000, 1000, millis));
     await take(crowdSpec(millis), CROWD_ROUNDS);

@@ -3,7 +3,7 @@ import type { TestPostgres } from '../../test/support/postgres.ts';
 import { cacheEnv, hasStatementCache } from '../cache.ts';
 import { startChild } from '../child.ts';
 import type { Context, Section } from '../context.ts';
-import { type Measured, ratioFigure, type Runner, type Spec, type Subject, seriesOf } from '../measure.ts';
+import { type Measured, type Runner, ratioFigure, type Spec, type Subject, seriesOf } from '../measure.ts';
 import type { Case, Figure, Role } from '../model.ts';
 
 const CALLERS = [8, 64];
@@ -11,16 +11,23 @@ const CALLERS = [8, 64];
 interface Round {
   readonly callers: number;
   readonly count: number;
+  /** Which of the times is taken, from 0 to 1. @default the median */
+  readonly share?: number;
 }
 
-async function start(postgres: TestPostgres, way: string, cache: boolean, { callers, count }: Round): Promise<Runner> {
+async function start(
+  postgres: TestPostgres,
+  way: string,
+  cache: boolean,
+  { callers, count, share = 0.5 }: Round,
+): Promise<Runner> {
   const child = await startChild('query', {
     env: { DATABASE_URL: postgres.connectionString, ...cacheEnv(cache) },
     // A bare client asked by several at once queues them, and says that one should not.
     flags: ['--no-deprecation'],
   });
   await child.call('open', way, callers);
-  const round = () => (callers === 1 ? child.call('latency', count) : child.call('throughput', callers, count));
+  const round = () => (callers === 1 ? child.call('latency', count, share) : child.call('throughput', callers, count));
   return { round, close: () => child.close() };
 }
 
@@ -64,10 +71,16 @@ function latencyFigures({ samples }: Measured): Figure[] {
 
 function throughputFigures({ samples, case: { id } }: Measured, callers: number): Figure[] {
   const of = (subject: string) => seriesOf(samples, subject);
-  const over = ratioFigure(`${id}.pg-pool`, `query(), ${callers} callers: throughput over pg.Pool’s`, of('thawpool'), of('pg.Pool'), {
-    at: 'least',
-    value: 1,
-  });
+  const over = ratioFigure(
+    `${id}.pg-pool`,
+    `query(), ${callers} callers: throughput over pg.Pool’s`,
+    of('thawpool'),
+    of('pg.Pool'),
+    {
+      at: 'least',
+      value: 1,
+    },
+  );
   if (!hasStatementCache) return [over];
   const cached = ratioFigure(
     `${id}.postgres-js`,

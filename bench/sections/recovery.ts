@@ -23,7 +23,8 @@ interface Stage {
 
 type Harm = (stage: Stage) => Promise<unknown> | void;
 
-const ended = (proxy: ChaosProxy) => proxy.until(({ connections }) => connections.every((each) => each.endedBy !== undefined));
+const ended = (proxy: ChaosProxy) =>
+  proxy.until(({ connections }) => connections.every((each) => each.endedBy !== undefined));
 
 /** What happens to the connection while the process is stopped. */
 const HARMS: Readonly<Record<string, Harm>> = {
@@ -115,7 +116,10 @@ function figuresOf(samples: Samples): Figure[] {
       const title = `thaw, ${name === 'restarted' ? 'server' : 'connection'} ${name}`;
       const id = `recovery.${name}`;
       if (name !== 'black-holed') {
-        return ratioFigure(id, `${title}: time to result over a fresh connect’s`, millis, fresh, { at: 'most', value: 1.2 });
+        return ratioFigure(id, `${title}: time to result over a fresh connect’s`, millis, fresh, {
+          at: 'most',
+          value: 1.2,
+        });
       }
       const more = millis.map((each, round) => each - (fresh[round] as number));
       return figure(id, `${title}: time beyond a fresh connect’s`, 'ms', spreadOf(more), { at: 'most', value: 100 });
@@ -131,7 +135,9 @@ async function run({ quick, say, postgres: server }: Context) {
   const figures = figuresOf(harmed);
   if (postgres.managed && !quick) {
     const restarts = 6;
-    const restarted = await restartAll(stage, restarts, (round) => say(`thaw with a restarted server: ${round} of ${restarts}`));
+    const restarted = await restartAll(stage, restarts, (round) =>
+      say(`thaw with a restarted server: ${round} of ${restarts}`),
+    );
     cases.push(toCase('recovery.restart', 'first result after a restart', restarted));
     figures.push(...figuresOf(restarted));
   }

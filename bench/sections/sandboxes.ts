@@ -21,7 +21,12 @@ const SETTINGS: Readonly<Record<string, string>> = {
   LAB_MAX: '1',
 };
 
-async function openAll(subject: string, postgres: TestPostgres, labs: Lab[], say: (text: string) => void): Promise<void> {
+async function openAll(
+  subject: string,
+  postgres: TestPostgres,
+  labs: Lab[],
+  say: (text: string) => void,
+): Promise<void> {
   while (labs.length < SANDBOXES) {
     const count = Math.min(AT_ONCE, SANDBOXES - labs.length);
     const open = () => openLab({ subject, postgres, env: SETTINGS, timeoutMillis: TIMEOUT_MILLIS });
@@ -66,10 +71,16 @@ async function run({ quick, say }: Context) {
     },
   ];
   const figures: Figure[] = [
-    figure('sandboxes.answered', `${SANDBOXES} sandboxes, max_connections ${MAX_CONNECTIONS}: answered invocations`, 'share', exactly(ours / asked), {
-      at: 'least',
-      value: 1,
-    }),
+    figure(
+      'sandboxes.answered',
+      `${SANDBOXES} sandboxes, max_connections ${MAX_CONNECTIONS}: answered invocations`,
+      'share',
+      exactly(ours / asked),
+      {
+        at: 'least',
+        value: 1,
+      },
+    ),
   ];
   return { cases, figures };
 }

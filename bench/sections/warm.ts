@@ -37,8 +37,8 @@ async function start(connectionString: string, { handler, cache = false }: Way):
   return child;
 }
 
-/** Invocations one after the other; `count` of them make a round. */
-export function warmSpec(postgres: TestPostgres, count: number): Spec {
+/** Invocations one after the other; `count` of them make a round, and this share of them is over within its value. */
+export function warmSpec(postgres: TestPostgres, count: number, share = 0.5): Spec {
   return {
     id: 'warm',
     title: 'warm invocation with one query: median',
@@ -49,7 +49,7 @@ export function warmSpec(postgres: TestPostgres, count: number): Spec {
       role: way.role,
       async start() {
         const child = await start(postgres.connectionString, way);
-        return { round: () => child.call('latency', count), close: () => child.close() };
+        return { round: () => child.call('latency', count, share), close: () => child.close() };
       },
     })),
   };
@@ -63,7 +63,7 @@ async function messagesOf(way: Way, postgres: TestPostgres): Promise<number> {
   const url = Object.assign(new URL(postgres.connectionString), { port: String(proxy.port) });
   const child = await start(url.toString(), way);
   const before = proxy.snapshot();
-  await child.call('latency', MESSAGES_OVER);
+  await child.call('latency', MESSAGES_OVER, 0.5);
   const { frontend } = proxy.since(before);
   await child.close();
   return Object.values(frontend).reduce((sum, count) => sum + count, 0) / MESSAGES_OVER;

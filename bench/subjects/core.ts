@@ -66,4 +66,5 @@ async function promisesIn(step: () => Promise<void> | void): Promise<number> {
 export const promisesPerAttempt = async (): Promise<number> => (await promisesIn(() => pool.attempt?.(1000))) / 1000;
 
 /** @returns promises for one acquire and release, the loop's own await included */
-export const promisesPerCycle = async (): Promise<number> => Math.round(await promisesIn(() => pool.cycle(1000))) / 1000;
+export const promisesPerCycle = async (): Promise<number> =>
+  Math.round(await promisesIn(() => pool.cycle(1000))) / 1000;

@@ -14,7 +14,6 @@ async function one(): Promise<void> {
   if (order?.id !== id) throw new Error(`Asked for order ${id}, got ${order?.id}.`);
 }
 
-
 /** Connects, and asks often enough that every statement that is to be prepared is. */
 export async function open(name: string, callers: number): Promise<void> {
   const way = databases[name];
@@ -23,8 +22,8 @@ export async function open(name: string, callers: number): Promise<void> {
   await throughput(callers, 200 * callers);
 }
 
-/** @returns the middle of so many queries, one after the other, in microseconds */
-export async function latency(count: number): Promise<number> {
+/** @returns the time within which this share of so many queries was answered, one after the other, in microseconds */
+export async function latency(count: number, share: number): Promise<number> {
   globalThis.gc?.();
   const micros: number[] = [];
   for (let n = 0; n < count; n += 1) {
@@ -32,7 +31,7 @@ export async function latency(count: number): Promise<number> {
     await one();
     micros.push((performance.now() - from) * 1000);
   }
-  return quantile(micros, 0.5);
+  return quantile(micros, share);
 }
 
 /** @returns queries in a second, by so many callers who each ask again as soon as they are answered */

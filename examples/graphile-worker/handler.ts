@@ -23,6 +23,12 @@ const taskList: TaskList = {
 
 /** Does what is waiting, then ends: a function on a schedule. A job left over by a timeout is taken up again. */
 export const work = withPool(async () => {
-  // Lambda's own signals are the runtime's business.
-  await runOnce({ pgPool, taskList, concurrency: 2, noHandleSignals: true });
+  await runOnce({
+    pgPool,
+    taskList,
+    // Lambda's own signals are the runtime's business.
+    noHandleSignals: true,
+    // In batches, even without a delay: else it resolves before what was done is off the table, and the freeze comes.
+    preset: { worker: { concurrentJobs: 2, completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
+  });
 });

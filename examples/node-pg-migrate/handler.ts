@@ -10,6 +10,7 @@ export const handler = withPool(async (_event: object, { db }) =>
       dir: join(import.meta.dirname, 'migrations'),
       migrationsTable: 'migrations',
       direction: 'up',
+      singleTransaction: true,
       advisoryLockMode: 'wait',
       log: () => {},
     });

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { generatePrismaClient } from '../../test/support/prisma-generate.ts';
 import { describeShop } from '../../test/support/shop.ts';
 
@@ -15,6 +15,8 @@ const { handler } = await import('./handler.ts');
 describeShop(handler);
 
 test('is typed by the client that was generated', async () => {
-  const compiler = createRequire(import.meta.url).resolve('typescript/package.json');
-  await promisify(execFile)(process.execPath, [join(compiler, '../bin/tsc'), '-p', import.meta.dirname]);
+  const compiler = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc');
+  const checked = promisify(execFile)(process.execPath, [compiler, '-p', import.meta.dirname]);
+  const { stdout } = await checked.catch((error: { stdout: string }) => error);
+  expect(stdout.split('\n').filter((line) => line.includes('examples/prisma/'))).toEqual([]);
 });

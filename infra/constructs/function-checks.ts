@@ -11,7 +11,11 @@ import { presentEnvironment } from './variables.ts';
 const lambdaTimeoutMillis = 3000;
 /** The package's `engines`. */
 const oldestNode = 22;
-/** From this runtime on Lambda ends the init of a function whose handler has three parameters (AWS Lambda Developer Guide, "Define Lambda function handler in Node.js"). */
+/**
+ * From this runtime on, and before it on Managed Instances, Lambda ends the init of a function whose handler has three
+ * parameters (AWS Lambda Developer Guide, "Define Lambda function handler in Node.js"; aws/aws-lambda-nodejs-runtime-interface-client,
+ * errorOnDeprecatedCallback). Not of one that streams its response.
+ */
 const firstWithoutCallbacks = 24;
 
 /**
@@ -43,11 +47,20 @@ export function checkFunction(fn: LambdaFunction, where: string): void {
 /** Only what was read for certain is refused: there is no way past an error. */
 function refuseCallback(fn: LambdaFunction, where: string): void {
   const facts = callback(fn);
-  const version = nodeVersion(fn);
-  if (!facts?.certain || version === undefined || version < firstWithoutCallbacks) return;
+  const runtime = withoutCallbacks(fn);
+  if (!facts?.certain || runtime === undefined) return;
   throw new Error(
-    `${where}: the handler of ${fn.node.path} declares ${facts.parameters} parameters, and nodejs${version}.x ends the init of such a function, since it would wait for a callback: return a promise, and take event and context only.`,
+    `${where}: the handler of ${fn.node.path} declares ${facts.parameters} parameters, and ${runtime} ends the init of such a function, since it would wait for a callback: return a promise, and take event and context only.`,
   );
+}
+
+/** Names the runtime of a function if it refuses callbacks. */
+function withoutCallbacks(fn: LambdaFunction): string | undefined {
+  const version = nodeVersion(fn);
+  if (version === undefined) return undefined;
+  if (version >= firstWithoutCallbacks) return `nodejs${version}.x`;
+  const managed = resourceOf(fn, 'AWS::Lambda::Function')?.capacityProviderConfig !== undefined;
+  return managed ? `nodejs${version}.x on Lambda Managed Instances` : undefined;
 }
 
 /** What is known of a handler that takes a callback; nothing of another. */
@@ -95,10 +108,13 @@ export function warnOfFunction(
   const facts = callback(fn);
   const version = nodeVersion(fn);
   if (facts !== undefined && version !== undefined) {
-    const old = version < firstWithoutCallbacks;
+    const runtime = withoutCallbacks(fn);
+    const why = runtime
+      ? `${runtime} refuses a handler with a callback`
+      : `nodejs${version}.x still takes a handler with a callback, nodejs${firstWithoutCallbacks}.x does not`;
     warn(
       'handlerParameters',
-      `The handler of ${fn.node.path} ${facts.certain ? 'declares' : 'seems to declare'} ${facts.parameters} parameters. ${old ? `nodejs${version}.x still takes a handler with a callback, nodejs${firstWithoutCallbacks}.x does not` : `nodejs${version}.x refuses a handler with a callback`}: return a promise, and take event and context only.`,
+      `The handler of ${fn.node.path} ${facts.certain ? 'declares' : 'seems to declare'} ${facts.parameters} parameters. ${why}: return a promise, and take event and context only.`,
     );
   }
 }

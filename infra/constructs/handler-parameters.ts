@@ -16,7 +16,7 @@ const mostBytes = 4 * 2 ** 20;
 export interface HandlerFacts {
   /** The function's `length`: the parameters before the first one that has a default or takes the rest. */
   readonly parameters: number;
-  /** Whether nothing else in the module can be what the name stands for in the end. */
+  /** Whether nothing else in the module can be what the name stands for in the end, and nothing makes a streaming handler of it. */
   readonly certain: boolean;
 }
 
@@ -80,7 +80,7 @@ class Module {
     const writes = this.#writes(exported, found);
     // What is written at the top comes before or after in an order that a look does not tell.
     if (writes.some((at) => this.#tokens[at]?.depth === 0)) return undefined;
-    return { parameters: found.parameters, certain: writes.length === 0 };
+    return { parameters: found.parameters, certain: writes.length === 0 && !this.#isHandedOn(found.names) };
   }
 
   #text(at: number): string {
@@ -179,6 +179,14 @@ class Module {
       if (!assignment.test(this.#text(at + 1)) || places.includes(at + 2) || this.#reads(at + 2, 'void')) return [];
       if (this.#reads(at - 1, '.')) return text === exported && this.#reads(at - 2, 'exports') ? [at] : [];
       return names.includes(text) ? [at] : [];
+    });
+  }
+
+  /** Whether something at the top may mark the function as one that streams, whose three parameters are another matter. */
+  #isHandedOn(names: readonly string[]): boolean {
+    return this.#tokens.some(({ text, depth }, at) => {
+      if (!names.includes(text)) return false;
+      return depth === 0 ? this.#reads(at + 1, '[') : depth === 1 && /^[(,]$/.test(this.#text(at - 1));
     });
   }
 

@@ -54,8 +54,8 @@ export class TlsOptionError extends Error {
 
 // Node's modules are taken when they are needed: together they cost a cold start 3 ms (seen, Node 24), where pg has not loaded
 // them yet or an ES module would list their exports.
-const fs = (): typeof import('node:fs') => process.getBuiltinModule('node:fs');
-const tls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls');
+const fs = () => process.getBuiltinModule('node:fs');
+const tls = () => process.getBuiltinModule('node:tls');
 
 const modes: readonly string[] = ['disable', 'no-verify', 'require', 'verify-ca', 'verify-full'] satisfies SslMode[];
 const isMode = (word: string): word is SslMode => modes.includes(word);

@@ -30,5 +30,8 @@ function watch(stream: unknown, onEnd: () => Promise<void>): unknown {
 
 /** A Node.js stream, also of another copy of its classes (the package readable-stream): Middy pipes those as well. */
 function isReadable(stream: unknown): stream is Readable {
-  return stream instanceof process.getBuiltinModule('node:stream').Readable || (typeof stream === 'object' && stream !== null && '_readableState' in stream);
+  return (
+    stream instanceof process.getBuiltinModule('node:stream').Readable ||
+    (typeof stream === 'object' && stream !== null && '_readableState' in stream)
+  );
 }

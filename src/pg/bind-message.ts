@@ -26,7 +26,7 @@ export function runMessages(name: string, values: readonly WireValue[]): Buffer 
   buffer[0] = 0x42;
   let at = buffer.writeInt32BE(length, 1);
   buffer[at] = 0;
-  at += 1 + buffer.latin1Write(name, at + 1);
+  at += 1 + buffer.write(name, at + 1, 'latin1');
   buffer[at] = 0;
   at = buffer.writeUInt16BE(values.length, at + 1);
   for (const value of values) at = buffer.writeUInt16BE(typeof value === 'object' && value !== null ? 1 : 0, at);

@@ -104,7 +104,7 @@ export class PgConnector implements ResourceFactory<Session> {
 
   /** Behind a pooler there is no session of ours to clean, and cleaning would pin it. */
   #resetOf(session: Session): ConnectorOptions['reset'] {
-    return this.#opener.howMade(session)?.route.ownsSession === false ? 'never' : this.#options.reset;
+    return session.made?.route.ownsSession === false ? 'never' : this.#options.reset;
   }
 
   /** Not in the middle of something: that is cleaned up first, and its holder told. */

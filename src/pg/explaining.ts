@@ -1,9 +1,10 @@
 // Explains why no connection could be made. What it says is loaded when something has failed: a cold start that connects
 // does without.
 
+import type * as connectErrors from './connect-error.ts';
 import type { Endpoint } from './endpoint.ts';
 
-type Words = typeof import('./connect-error.ts');
+type Words = typeof connectErrors;
 
 /** What was tried, and how often. */
 export interface Efforts {

@@ -161,6 +161,8 @@ function releasedTwiceError(): PoolError {
 
 /** pg's events around a lease, with pg's arguments. */
 function tellLease(pool: PgPool, what: 'acquire' | 'release', { client }: Session, error?: Error | boolean): void {
+  // With every statement: nobody hears most of them.
+  if (pool.listenerCount(what) === 0) return;
   if (what === 'acquire') tell(pool, 'acquire', client);
   else tell(pool, 'release', error, client);
 }

@@ -109,7 +109,6 @@ interface Failed {
 export class Opener {
   readonly #options: OpenerOptions;
   readonly #ways: Ways;
-  readonly #made = new WeakMap<Session, Made>();
   readonly #statements: StatementWatch;
   /** Whether the server takes our parameters in the startup packet; some poolers and old servers do not. */
   #guarded = true;
@@ -128,14 +127,10 @@ export class Opener {
     });
   }
 
-  /** How a session was made that came from here. */
-  howMade(session: Session): Made | undefined {
-    return this.#made.get(session);
-  }
-
   /** Whether a session goes to a place that only stood in for another, which may answer by now. */
   isStandIn(session: Session): boolean {
-    return this.#ways.isDueBefore(this.#made.get(session)?.index ?? 0);
+    const { index = 0 } = session.made ?? {};
+    return index > 0 && this.#ways.isDueBefore(index);
   }
 
   /**
@@ -189,7 +184,7 @@ export class Opener {
       context.signal.throwIfAborted();
       const session = await this.#connect(endpoint, withPassword(config, credentials), choice, opening, linter);
       const version = credentials && (await credentials).version;
-      this.#made.set(session, { route: endpoint.route, index: choice.index, version });
+      session.made = { route: endpoint.route, index: choice.index, version };
       this.#answered(choice, context);
       this.#noteVersion(version);
       if (opening.usualTls) this.#forgetDirectTls(endpoint);
@@ -278,7 +273,7 @@ export class Opener {
   /** A place answers. Where it had not, what was made elsewhere in the meantime is given up as it comes back. */
   #answered(choice: Choice, { signal }: CreateContext): void {
     if (!choice.answered() || signal.aborted) return;
-    this.#options.evict('expired', (session) => (this.#made.get(session)?.index ?? 0) > choice.index);
+    this.#options.evict('expired', (session) => (session.made?.index ?? 0) > choice.index);
   }
 
   /** Credentials have been replaced: what was made with others is given up as it comes back. */
@@ -286,7 +281,7 @@ export class Opener {
     if (version === undefined || version === this.#version) return;
     const first = this.#version === undefined;
     this.#version = version;
-    if (!first) this.#options.evict('stale-credentials', (session) => this.#made.get(session)?.version !== version);
+    if (!first) this.#options.evict('stale-credentials', (session) => session.made?.version !== version);
   }
 
   #tellOfParameters({ host, route, user }: Endpoint, names: readonly string[]): void {

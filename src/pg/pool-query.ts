@@ -10,6 +10,7 @@ import { checkSignal, QueryAbortedError, sendWithSignal, signalOf } from './quer
 import type { Session } from './session.ts';
 import { codeOf, isClientSideTimeout } from './sqlstate.ts';
 import { judgeStatementError } from './statement-error.ts';
+import { whenOver } from './submittable.ts';
 
 type QueryCallback = (error: Error | undefined, result?: unknown) => void;
 type AnyQuery = (...args: readonly unknown[]) => unknown;
@@ -94,7 +95,7 @@ function run(lease: Lease<Session>, { tell, signal }: QueryContext, text: unknow
   tell('acquire', session);
   return new Promise((resolve, reject) => {
     let answered = false;
-    const done: QueryCallback = (error, result) => {
+    const done = (error?: Error, result?: unknown, told?: Error): void => {
       // A value that cannot be bound is told twice: as an error, and when the server is ready again (pg 8.23, lib/query.js).
       if (answered) return;
       answered = true;
@@ -103,12 +104,18 @@ function run(lease: Lease<Session>, { tell, signal }: QueryContext, text: unknow
         giveBack(lease, error);
         reject(error);
       } else {
-        tell('release', session);
-        lease.release();
+        tell('release', session, told);
+        if (told) giveBack(lease, told);
+        else lease.release();
         resolve(result);
       }
     };
+    // What it failed with, it has told by itself.
+    const over = (error?: Error): void => {
+      if (!answered) done(undefined, undefined, error);
+    };
     try {
+      if (typeof text !== 'string' && isSubmittable(text)) whenOver(text, over);
       if (signal === undefined) (session.query as AnyQuery)(...session.admit([text, values, done]));
       else sendWithSignal(session, [text, values, done], (args) => (session.query as AnyQuery)(...session.admit(args)));
     } catch (error) {

@@ -70,7 +70,13 @@ export class Preparer {
     if (typeof text !== 'string') return undefined;
     const values = typeof second === 'function' || !second ? config.values : second;
     // Without values pg sends a simple query, which may be several statements.
-    if (!Array.isArray(values) || values.length === 0 || values.length > mostValues || (third && typeof third !== 'function')) return undefined;
+    if (
+      !Array.isArray(values) ||
+      values.length === 0 ||
+      values.length > mostValues ||
+      (third && typeof third !== 'function')
+    )
+      return undefined;
     if (config !== noConfig && !isPlain(config)) return undefined;
     const statement = this.cache.use(text);
     return statement && new PreparedQuery(this, statement, values, config);
@@ -135,9 +141,10 @@ export class PreparedQuery {
 
   /** @returns the error of a value that cannot be sent; nothing has been written then */
   submit(connection: pg.Connection): unknown {
-    let values: WireValue[];
+    const values: WireValue[] = [];
     try {
-      values = this.values.map(utils.prepareValue);
+      // A hole in the list is a value too.
+      for (const value of this.values) values.push(utils.prepareValue(value));
     } catch (error) {
       return error;
     }

@@ -1,5 +1,7 @@
 // The arguments of a `query`, in all the forms that pg takes. It must not know who sends them, nor why not.
 
+import { AsyncResource } from 'node:async_hooks';
+
 /** What `query` may be given besides a text: pg's config, or something that submits itself. */
 interface AnyConfig {
   readonly text?: unknown;
@@ -61,4 +63,14 @@ export function refuse(args: readonly unknown[], error: unknown): unknown {
   if (typeof callback !== 'function') return Promise.reject(error);
   process.nextTick(() => (callback as ErrorCallback)(error));
   return undefined;
+}
+
+/**
+ * Has a callback called in the async context of whoever sends the statement: pg calls it in that of the socket, which is
+ * the one in which the connection was made. Promises need no such thing.
+ */
+export function inContext(args: readonly unknown[]): readonly unknown[] {
+  const at = typeof args[1] === 'function' ? 1 : 2;
+  const callback = args[at];
+  return typeof callback === 'function' ? args.with(at, AsyncResource.bind(callback as ErrorCallback)) : args;
 }

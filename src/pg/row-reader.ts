@@ -18,6 +18,7 @@ interface QueryHandlers {
   handleRowDescription(message: { readonly fields: readonly pg.FieldDef[] }): void;
   handleDataRow(message: { readonly fields: readonly unknown[] }): void;
   handlePortalSuspended(connection: pg.Connection): void;
+  handleError(error: unknown, connection: unknown): void;
 }
 
 /** What the driver's connection can do and its types do not name, or name with parameters of pg 7's. */
@@ -52,12 +53,18 @@ export class RowReader {
     const types = config.types ?? { getTypeParser: session.client.getTypeParser.bind(session.client) };
     this.#result = new Result(config.rowMode, types);
     const query = new pg.Query({ ...config, rows: batchSize } as pg.QueryConfig);
+    const { handleError } = query as unknown as QueryHandlers;
     Object.assign(query, {
       handleRowDescription: ({ fields }) => this.#result.addFields(fields),
       handleDataRow: ({ fields }) => this.#take(fields),
       handlePortalSuspended: (connection) => {
         this.#suspended = connection as unknown as Connection;
         this.#turn();
+      },
+      handleError: (error, connection) => {
+        // After an error the server passes over everything until a Sync, which pg sends ahead of it only without `rows`.
+        if (error instanceof pg.DatabaseError) (connection as Connection).sync();
+        handleError.call(query, error, connection);
       },
       // By way of the callback: pg has its `query_timeout` ended by that.
       callback: (error?: unknown) => {

@@ -52,10 +52,12 @@ interface Effect {
   readonly clears: SessionState;
 }
 
-const suspicious = suspects({
-  statements: 'set reset listen unlisten prepare deallocate declare close do discard'.split(' '),
-  anywhere: ['set_config', 'advisory_lock', '\\btemp(?:orary)?\\b', 'pg_temp', 'pg_settings'],
-});
+const suspicious = memoByText(
+  suspects({
+    statements: 'set reset listen unlisten prepare deallocate declare close do discard'.split(' '),
+    anywhere: ['set_config', 'advisory_lock', '\\btemp(?:orary)?\\b', 'pg_temp', 'pg_settings'],
+  }),
+);
 
 const effectOf = memoByText(readEffect);
 

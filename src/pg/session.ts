@@ -7,21 +7,15 @@ import { followed, hushRejections } from '../pool/running-work.ts';
 import { type BatchedStatement, batchOf } from './batch.ts';
 import { sendCancel } from './cancel.ts';
 import type { ClientInternals, PendingQuery } from './client-internals.ts';
+import type { Made } from './opener.ts';
 import type { PinLinter } from './pin-linter.ts';
 import { type Preparer, preparerOf } from './prepared-query.ts';
-import { callbackOf, refuse, textOf, withoutName } from './query-args.ts';
+import { callbackOf, inContext, refuse, textOf, withoutName } from './query-args.ts';
 import { sendWithSignal, signalOf } from './query-signal.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
 import type { StatementWatch } from './statement-cache.ts';
-
-/** A query as pg's queue takes it: it writes what it likes and hears how that was answered. */
-interface SyncPing {
-  callback: (error?: Error | null) => void;
-  submit(connection: pg.Connection): void;
-  handleReadyForQuery(): void;
-  handleError(error: Error): void;
-}
+import { syncPing } from './sync-ping.ts';
 
 /** What the user's statements must keep to, on the way that this connection goes. */
 export interface StatementRules {
@@ -55,6 +49,8 @@ export class Session {
   customised = false;
   /** The lease it is out on, or was out on last. */
   lease: Lease<Session> | undefined;
+  /** How it was made, where an opener has. */
+  made: Made | undefined;
   /** Whether it is being put out. */
   closing = false;
   /** Whether a statement was sent in this lease, other than by `pool.query()`. */
@@ -69,7 +65,7 @@ export class Session {
   constructor(client: pg.Client, rules: StatementRules = noRules) {
     this.client = client as pg.PoolClient;
     this.#rules = rules;
-    this.#pgQuery = client.query.bind(client) as AnyQuery;
+    this.#pgQuery = client.query.bind(client);
     this.#preparer = preparerOf(client, rules.statements);
     this.query = ((...args: unknown[]) => this.#run(args)) as pg.PoolClient['query'];
     this.#guard();
@@ -109,14 +105,7 @@ export class Session {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
       // A pipelining client takes no queries but its own; an empty one runs no SQL either.
       if (this.#internals.pipeline) return void this.query('').then(() => resolve(), reject);
-      const ping: SyncPing = {
-        callback: (error) => (error ? reject(error) : resolve()),
-        submit: (connection) => connection.sync(),
-        // By way of the callback: pg has its `query_timeout` ended by that.
-        handleReadyForQuery: () => ping.callback(),
-        handleError: (error) => ping.callback(error),
-      };
-      this.query(ping as unknown as pg.Submittable);
+      this.query(syncPing((error) => (error ? reject(error) : resolve())));
     });
   }
 
@@ -241,7 +230,7 @@ export class Session {
     const callback = callbackOf(args);
     if (callback !== undefined) return void this.#pgQuery(prepared, callback);
     const answer = new Promise((resolve, reject) => {
-      this.#pgQuery(prepared, (error: unknown, result: unknown) => (error ? reject(error) : resolve(result)));
+      this.#pgQuery(prepared, (error: Error | null, result: unknown) => (error ? reject(error) : resolve(result)));
     });
     return answer.catch((error: unknown) => {
       // As pg does: the stack of the error ends in the socket, this one leads to whoever asked.
@@ -287,7 +276,7 @@ export class Session {
     let admitted: readonly unknown[];
     try {
       if (signalOf(args[0]) !== undefined) return sendWithSignal(this, args, (all) => this.send(all));
-      admitted = this.admit(args);
+      admitted = inContext(this.admit(args));
     } catch (error) {
       return refuse(args, error);
     }

@@ -80,14 +80,14 @@ export class StatementCache {
 
   /** The server has given up all of them: DISCARD ALL, DEALLOCATE ALL. Each is prepared anew when it is used next. */
   clear(): void {
-    for (const statement of [...this.#kept.values()]) this.forget(statement);
+    for (const statement of this.#kept.values()) this.forget(statement);
     this.#closing = [];
   }
 
   /** The names that the server is to be told to give up, each once. */
   takeClosing(): readonly string[] {
     const closing = this.#closing;
-    if (closing.length > 0) this.#closing = [];
+    this.#closing = [];
     return closing;
   }
 
@@ -96,8 +96,10 @@ export class StatementCache {
     const name = `${this.#prefix}${this.#count}`;
     const statement: Statement = { text, name, leaves: stateLeftBy(text), stage: 'new', fields: undefined };
     this.#kept.set(text, statement);
-    const [oldest] = this.#kept.values();
-    if (oldest !== undefined && this.#kept.size > this.#size) this.#drop(oldest);
+    for (const oldest of this.#kept.values()) {
+      if (this.#kept.size <= this.#size) break;
+      this.#drop(oldest);
+    }
     return statement;
   }
 
@@ -109,8 +111,10 @@ export class StatementCache {
 
   #see(text: string): void {
     this.#seen.add(text);
-    const [oldest] = this.#seen;
-    if (oldest !== undefined && this.#seen.size > this.#size) this.#seen.delete(oldest);
+    for (const oldest of this.#seen) {
+      if (this.#seen.size <= this.#size) break;
+      this.#seen.delete(oldest);
+    }
   }
 }
 

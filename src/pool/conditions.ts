@@ -8,6 +8,11 @@ export class Conditions {
   #watchers: Watcher[] = [];
   #scheduled = false;
 
+  /** Whether anybody waits for one. */
+  get watched(): boolean {
+    return this.#watchers.length > 0;
+  }
+
   /** Resolves once the condition holds at the end of a turn's bookkeeping; at once when it holds already. */
   until(met: () => boolean): Promise<void> {
     if (met()) return Promise.resolve();
@@ -16,7 +21,7 @@ export class Conditions {
 
   /** Something has changed. Conditions are looked at after the turn, never in the middle of a change. */
   noteChange(): void {
-    if (this.#watchers.length === 0 || this.#scheduled) return;
+    if (!this.watched || this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;

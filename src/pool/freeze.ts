@@ -4,7 +4,7 @@
 import type { Instant } from './clock.ts';
 import type { EvictReason } from './events.ts';
 import type { ResolvedPoolOptions } from './options.ts';
-import { judge, raisesEpoch } from './policy.ts';
+import { raisesEpoch } from './policy.ts';
 import type { Slot, SlotTable } from './slot.ts';
 import type { Upkeep } from './upkeep.ts';
 
@@ -41,7 +41,7 @@ function suspectAll<T>(slots: SlotTable<T>, upkeep: Upkeep<T>, options: Resolved
   for (const slot of slots.idle.toReversed()) {
     // Destroying one may have called back into the pool and taken this one.
     if (slot.state !== 'idle') continue;
-    const verdict = judge(slot, now, slots.epoch, options);
+    const verdict = slots.judge(slot, now);
     if (verdict === 'expired' || verdict === 'idle') {
       upkeep.close(slot, verdict);
     } else if (unproven > 0) {
@@ -97,15 +97,10 @@ export function halfDone<T>(slots: SlotTable<T>, upkeep: Upkeep<T>, waiting: num
 }
 
 /** A pool that is never frozen shrinks at each release: whatever a burst has left at the cold end goes once it is old. */
-export function evictColdest<T>(
-  slots: SlotTable<T>,
-  upkeep: Upkeep<T>,
-  options: ResolvedPoolOptions,
-  now: Instant,
-): void {
+export function evictColdest<T>(slots: SlotTable<T>, upkeep: Upkeep<T>, now: Instant): void {
   const coldest = slots.idle[0];
   if (coldest === undefined || slots.idle.length < 2) return;
-  const verdict = judge(coldest, now, slots.epoch, options);
+  const verdict = slots.judge(coldest, now);
   if (verdict === 'idle' || verdict === 'expired') upkeep.close(coldest, verdict);
 }
 
@@ -133,5 +128,6 @@ export function ageSlots<T>(slots: Iterable<Slot<T>>, millis: number): void {
     slot.createdAt = earlier(slot.createdAt);
     slot.idleSince = earlier(slot.idleSince);
     slot.provenAt = earlier(slot.provenAt);
+    slot.soundAt = undefined;
   }
 }

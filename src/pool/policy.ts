@@ -27,10 +27,15 @@ export type Verdict = 'use' | 'validate' | Extract<EvictReason, 'expired' | 'idl
 
 /** Decides what becomes of an idle resource that somebody wants. */
 export function judge(slot: SlotFacts, now: Instant, epoch: number, limits: PolicyLimits): Verdict {
-  if (slot.lifetimeMillis > 0 && elapsedMillis(slot.createdAt, now) >= slot.lifetimeMillis) return 'expired';
+  if (isExpired(slot, now)) return 'expired';
   if (limits.idleTimeoutMillis > 0 && elapsedMillis(slot.idleSince, now) >= limits.idleTimeoutMillis) return 'idle';
   if (slot.provenEpoch !== epoch) return 'validate';
   return elapsedMillis(slot.provenAt, now) < limits.validateAfterIdleMillis ? 'use' : 'validate';
+}
+
+/** Whether a resource is past its lifetime; the only question at a release, when it has just been in use. */
+export function isExpired(slot: Pick<SlotFacts, 'createdAt' | 'lifetimeMillis'>, now: Instant): boolean {
+  return slot.lifetimeMillis > 0 && elapsedMillis(slot.createdAt, now) >= slot.lifetimeMillis;
 }
 
 /** Whether a gap between two invocations makes everything proven before it suspect. An unknown gap does. */

@@ -21,12 +21,13 @@ import { abandonCreations, closeColdest, evictAll, evictColdest, halfDone, thawS
 import { Lease, type LeaseHost, type ReleaseOptions } from './lease.ts';
 import { type PoolOptions, type ResolvedPoolOptions, resolveOptions } from './options.ts';
 import { isFit, leasesOf } from './ownership.ts';
-import { creationsWanted, judge } from './policy.ts';
+import { creationsWanted, isExpired } from './policy.ts';
 import { type Slot, SlotTable } from './slot.ts';
 import { type Counters, type PoolStats, snapshot, zeroCounters } from './stats.ts';
 import { Upkeep, type UpkeepHost } from './upkeep.ts';
 import type { WaiterQueue } from './waiters.ts';
 import { type AcquireOptions, Waits } from './waits.ts';
+import { warmUp } from './warm.ts';
 
 /**
  * A pool of resources.
@@ -53,7 +54,7 @@ export class Pool<T> {
     const { clock, onWarning, noun } = this.#options;
     this.#glance = glanceOf(clock);
     this.#events = new EventStream(this.#glance, onWarning);
-    this.#slots = new SlotTable<T>(this.#events, () => this.#conditions.noteChange());
+    this.#slots = new SlotTable<T>(this.#options, this.#events, this.#conditions);
     const host: UpkeepHost<T> = {
       ready: (slot, provenNow) => this.#ready(slot, provenNow),
       createFailed: (slot, error) => this.#createFailed(slot, error),
@@ -100,7 +101,7 @@ export class Pool<T> {
       const lease = this.tryAcquire(options?.owner, options?.origin);
       if (lease) return Promise.resolve(lease);
       const waiting = this.#waits.begin(options);
-      this.#pump();
+      if (this.#slots.total < this.#options.max || this.#slots.idle.length > 0) this.#pump();
       return waiting;
     } catch (error) {
       return Promise.reject(error);
@@ -117,7 +118,7 @@ export class Pool<T> {
     if (this.#closed) throw closedError(this.#options);
     const { idle } = this.#slots;
     for (let slot = idle.at(-1); slot && this.#waiters.size === 0; slot = idle.at(-1)) {
-      const verdict = judge(slot, this.#glance(), this.#slots.epoch, this.#options);
+      const verdict = this.#slots.judge(slot, this.#glance());
       if (verdict === 'use') return this.#lease(slot, owner, origin, undefined);
       if (verdict === 'validate') return undefined;
       this.#upkeep.close(slot, verdict);
@@ -151,13 +152,8 @@ export class Pool<T> {
    * @param count - @default `maxIdle`, at least 1
    * @throws AcquireError as `acquire()` does, once every attempt has ended
    */
-  async warm(count: number = Math.max(1, this.#options.maxIdle), options?: AcquireOptions): Promise<void> {
-    const wanted = Math.min(count, this.#options.max);
-    const results = await Promise.allSettled(Array.from({ length: wanted }, () => this.acquire(options)));
-    // Being warmed proves nothing beyond what the acquire has proven.
-    for (const result of results) if (result.status === 'fulfilled') result.value.release({ proven: false });
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed) throw failed.reason;
+  warm(count: number = Math.max(1, this.#options.maxIdle), options?: AcquireOptions): Promise<void> {
+    return warmUp(this, Math.min(count, this.#options.max), options);
   }
 
   /**
@@ -263,19 +259,18 @@ export class Pool<T> {
 
   /** Serves whoever can be served, and sees to it that something is coming for everybody else as far as there is room. */
   #pump(): void {
-    const { max } = this.#options;
     const { idle, gauges } = this.#slots;
     while (this.#waiters.size > 0) {
       const slot = idle.at(-1);
       const coming = gauges.creating + gauges.validating;
       if (slot === undefined) {
-        const facts = { waiting: this.#waiters.size, coming, total: this.#slots.total, max };
+        const facts = { waiting: this.#waiters.size, coming, total: this.#slots.total, max: this.#options.max };
         if (creationsWanted(facts) === 0) return;
         // One, then the numbers again: the factory and the observers may call back into the pool.
         this.#upkeep.create();
         continue;
       }
-      const verdict = judge(slot, this.#glance(), this.#slots.epoch, this.#options);
+      const verdict = this.#slots.judge(slot, this.#glance());
       if (verdict === 'use') this.#serve(slot);
       else if (verdict !== 'validate') this.#upkeep.close(slot, verdict);
       else if (coming < this.#waiters.size) this.#upkeep.validate(slot);
@@ -283,13 +278,14 @@ export class Pool<T> {
     }
   }
 
-  #ready(slot: Slot<T>, provenNow: boolean): void {
+  /** `now` is when it became ready. */
+  #ready(slot: Slot<T>, provenNow: boolean, now: Instant = this.#glance()): void {
     // Whoever was told of it on the way may have had it destroyed.
     if (slot.leaving) return;
     if (slot.doomed) return this.#upkeep.close(slot, slot.doomed);
     if (this.#waiters.size === 0) {
       if (this.#closed) return this.#upkeep.close(slot, 'closed');
-      slot.idleSince = this.#glance();
+      if (slot.idleSince !== now) slot.idleSince = now;
       return this.#slots.move(slot, 'idle');
     }
     if (provenNow) return this.#serve(slot);
@@ -317,14 +313,14 @@ export class Pool<T> {
   #giveBack(slot: Slot<T>, release: ReleaseOptions | undefined): void {
     const now = this.#glance();
     this.#countReleased(slot);
-    slot.idleSince = now;
     const provenNow = release?.proven !== false && slot.provenEpoch === this.#slots.epoch;
-    if (provenNow) slot.provenAt = now;
+    // Writing what stands there already costs more than to look: the slot is old, a reading is young (V8's write barrier).
+    if (provenNow && slot.provenAt !== now) slot.provenAt = now;
     if (this.#closed && this.#waiters.size === 0) return this.#upkeep.close(slot, 'closed');
     if (slot.doomed) return this.#upkeep.close(slot, slot.doomed);
-    if (judge(slot, now, this.#slots.epoch, this.#options) === 'expired') return this.#upkeep.close(slot, 'expired');
-    if (this.#upkeep.reset(slot)) this.#ready(slot, provenNow);
-    evictColdest(this.#slots, this.#upkeep, this.#options, now);
+    if (slot.soundAt !== now && isExpired(slot, now)) return this.#upkeep.close(slot, 'expired');
+    if (this.#upkeep.reset(slot)) this.#ready(slot, provenNow, now);
+    evictColdest(this.#slots, this.#upkeep, now);
   }
 
   #giveUp(slot: Slot<T>, error: unknown): void {

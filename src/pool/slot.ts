@@ -1,7 +1,8 @@
 import type { Instant } from './clock.ts';
+import type { Conditions } from './conditions.ts';
 import type { EventStream, EvictReason, PoolEvent, SlotState } from './events.ts';
 import type { Lease } from './lease.ts';
-import type { SlotFacts } from './policy.ts';
+import { judge, type PolicyLimits, type SlotFacts, type Verdict } from './policy.ts';
 import type { Abandonable } from './step.ts';
 
 type Phase = {
@@ -24,6 +25,8 @@ export class Slot<T> implements SlotFacts {
   idleSince: Instant;
   provenAt: Instant;
   provenEpoch: number;
+  /** The reading of the clocks by which it was last judged fit for use. */
+  soundAt: Instant | undefined;
   lifetimeMillis = 0;
   /** The lease it is out on. */
   lease: Lease<T> | undefined;
@@ -65,13 +68,15 @@ export class SlotTable<T> {
   readonly idle: Slot<T>[] = [];
   epoch = 0;
   readonly #all = new Set<Slot<T>>();
+  readonly #limits: PolicyLimits;
   readonly #events: EventStream;
-  readonly #changed: () => void;
+  readonly #conditions: Conditions;
   #lastId = 0;
 
-  constructor(events: EventStream, changed: () => void) {
+  constructor(limits: PolicyLimits, events: EventStream, conditions: Conditions) {
+    this.#limits = limits;
     this.#events = events;
-    this.#changed = changed;
+    this.#conditions = conditions;
   }
 
   get total(): number {
@@ -93,15 +98,32 @@ export class SlotTable<T> {
 
   move(slot: Slot<T>, to: SlotState | 'gone', reason?: EvictReason, error?: unknown): void {
     const from = slot.state;
-    if (from === 'gone') return;
-    if (from === 'idle') this.#unstack(slot);
-    count(this.gauges, from, -1);
+    const { gauges, idle } = this;
+    // An acquire and a release, written out: a state whose name is only known at run time costs several times as much.
+    if (from === 'idle' && to === 'leased' && idle.at(-1) === slot) {
+      idle.pop();
+      gauges.idle -= 1;
+      gauges.leased += 1;
+    } else if (from === 'leased' && to === 'idle') {
+      idle.push(slot);
+      gauges.leased -= 1;
+      gauges.idle += 1;
+    } else if (from === 'gone') {
+      return;
+    } else if (from !== to) {
+      this.#count(slot, from, to);
+    }
     slot.state = to;
-    if (to === 'gone') this.#all.delete(slot);
-    else count(this.gauges, to, 1);
-    if (to === 'idle') this.idle.push(slot);
     if (this.#events.heard) this.#events.emit(transition(slot.id, from, to, reason, error));
-    this.#changed();
+    if (this.#conditions.watched) this.#conditions.noteChange();
+  }
+
+  /** Judges a slot, once for each reading of the clocks: all that may change meanwhile is the epoch, or for the better. */
+  judge(slot: Slot<T>, now: Instant): Verdict {
+    if (slot.soundAt === now && slot.provenEpoch === this.epoch) return 'use';
+    const verdict = judge(slot, now, this.epoch, this.#limits);
+    if (verdict === 'use') slot.soundAt = now;
+    return verdict;
   }
 
   raiseEpoch(cause: 'thaw' | 'failed-proof'): void {
@@ -109,17 +131,13 @@ export class SlotTable<T> {
     if (this.#events.heard) this.#events.emit({ type: 'epoch', epoch: this.epoch, cause });
   }
 
-  #unstack(slot: Slot<T>): void {
-    if (this.idle.at(-1) === slot) this.idle.pop();
-    else this.idle.splice(this.idle.indexOf(slot), 1);
+  #count(slot: Slot<T>, from: SlotState, to: SlotState | 'gone'): void {
+    this.gauges[from] -= 1;
+    if (from === 'idle') this.idle.splice(this.idle.lastIndexOf(slot), 1);
+    if (to === 'gone') this.#all.delete(slot);
+    else this.gauges[to] += 1;
+    if (to === 'idle') this.idle.push(slot);
   }
-}
-
-/** One branch for each state: a name that is only known at run time costs several times as much, four times an acquire. */
-function count(gauges: Record<SlotState, number>, state: SlotState, by: 1 | -1): void {
-  if (state === 'leased') gauges.leased += by;
-  else if (state === 'idle') gauges.idle += by;
-  else gauges[state] += by;
 }
 
 function transition(

@@ -8,13 +8,8 @@ export class Waiter<L> {
   readonly origin: unknown;
   readonly resolve: (lease: L) => void;
   readonly reject: (error: unknown) => void;
-  // The links of its queue stand in the waiter itself: one object fewer for each wait.
-  /** @internal */
-  previous: Waiter<L> | undefined = undefined;
-  /** @internal */
-  next: Waiter<L> | undefined = undefined;
-  /** @internal */
-  queued = false;
+  /** @internal Its place in the queue, counted from the first that ever was. */
+  place = 0;
   /** @internal Stops listening to its signal. */
   deafen: (() => void) | undefined = undefined;
 
@@ -46,21 +41,27 @@ export interface WaitEnds<L> {
 }
 
 /**
- * First come, first served; an operation takes the same time however many wait. Their timers and signals take waiters out
- * again.
+ * First come, first served; an operation takes the same time however many wait. Budgets and signals that end take waiters
+ * out again.
  *
- * There is one timer for all: to set one for each would cost more than the rest of the wait. It is set for the earliest
- * budget that ends and, so that serving somebody need not touch it, may find that this one has left. It is taken back at
- * the end of the turn in which the last one leaves.
+ * There is one timer for all: to set one for each would cost more than the rest of the wait. It is set for the budget that
+ * ends first, and is left alone when that waiter is served: it may find nobody overdue. At the end of a turn in which
+ * nobody waits any more it is taken back.
  */
 export class WaiterQueue<L> {
   readonly #clock: Clock;
   readonly #ends: WaitEnds<L>;
-  #head: Waiter<L> | undefined;
-  #tail: Waiter<L> | undefined;
+  /** A ring: who has place `n` stands at `n` modulo its length, a power of two. Whoever leaves early leaves a hole. */
+  #ring: (Waiter<L> | undefined)[] = makeRing(shortest);
+  /** The place of the one that has waited longest, unless that is a hole. */
+  #first = 0;
+  /** The place of the next to come. */
+  #end = 0;
   #size = 0;
   /** Whoever came later is due later, as long as all have the same budget. */
   #sorted = true;
+  /** When the latest of those is due, by the monotonic clock. */
+  #latest = 0;
   #timer: unknown;
   /** When the timer fires, by the monotonic clock. */
   #firesAt = Number.POSITIVE_INFINITY;
@@ -77,56 +78,73 @@ export class WaiterQueue<L> {
 
   /** Queues somebody whom the signal may take out again. */
   push(waiter: Waiter<L>, signal?: AbortSignal): void {
-    const last = this.#tail;
-    waiter.previous = last;
-    if (last) last.next = waiter;
-    else this.#head = waiter;
-    this.#sorted = last === undefined || (this.#sorted && last.due <= waiter.due);
-    this.#tail = waiter;
+    if (this.#end - this.#first === this.#ring.length) this.#resize();
+    waiter.place = this.#end;
+    this.#ring[this.#end & (this.#ring.length - 1)] = waiter;
+    this.#end += 1;
     this.#size += 1;
-    waiter.queued = true;
     if (signal) this.#listen(waiter, signal);
-    if (waiter.due < this.#firesAt) this.#setTimer(waiter.due, waiter.budgetMillis);
+    const { due } = waiter;
+    if (this.#size > 1 && due < this.#latest) this.#sorted = false;
+    else this.#latest = due;
+    if (due < this.#firesAt) this.#setTimer(due, waiter.budgetMillis);
   }
 
   /** Takes out the one that has waited longest. */
   shift(): Waiter<L> | undefined {
-    const waiter = this.#head;
-    if (waiter) this.#unlink(waiter);
+    if (this.#size === 0) return undefined;
+    const mask = this.#ring.length - 1;
+    let waiter = this.#ring[this.#first & mask];
+    while (waiter === undefined) {
+      this.#first += 1;
+      waiter = this.#ring[this.#first & mask];
+    }
+    this.#takeOut(waiter);
+    this.#first += 1;
     return waiter;
   }
 
   /** Takes this one out. `false` when it had left the queue already: somebody else settles it then. */
   remove(waiter: Waiter<L>): boolean {
-    if (!waiter.queued) return false;
-    this.#unlink(waiter);
+    if (this.#ring[waiter.place & (this.#ring.length - 1)] !== waiter) return false;
+    this.#takeOut(waiter);
     return true;
   }
 
   /** Takes out all that belong to one owner, longest wait first. */
   removeOwnedBy(owner: object): Waiter<L>[] {
     const owned = [...this.#all()].filter((waiter) => waiter.owner === owner);
-    for (const waiter of owned) this.#unlink(waiter);
+    for (const waiter of owned) this.#takeOut(waiter);
     return owned;
   }
 
+  /** Longest wait first. */
   *#all(): Generator<Waiter<L>> {
-    for (let waiter = this.#head; waiter; waiter = waiter.next) yield waiter;
+    for (let place = this.#first; place < this.#end; place += 1) {
+      const waiter = this.#ring[place & (this.#ring.length - 1)];
+      if (waiter) yield waiter;
+    }
   }
 
-  #unlink(waiter: Waiter<L>): void {
-    const { previous, next } = waiter;
-    if (previous) previous.next = next;
-    else this.#head = next;
-    if (next) next.previous = previous;
-    else this.#tail = previous;
-    waiter.queued = false;
-    // A waiter that has left, kept by its caller or by an older generation of the heap, must not keep those behind it.
-    waiter.previous = undefined;
-    waiter.next = undefined;
+  #takeOut(waiter: Waiter<L>): void {
+    this.#ring[waiter.place & (this.#ring.length - 1)] = undefined;
     waiter.deafen?.();
     this.#size -= 1;
-    if (this.#size === 0) this.#tidy();
+    if (this.#size === 0) this.#emptied();
+  }
+
+  /** Closes the holes, and makes room for twice as many as wait. */
+  #resize(): void {
+    const all = [...this.#all()];
+    let length = shortest;
+    while (length < 2 * all.length) length *= 2;
+    this.#ring = makeRing(length);
+    for (const [place, waiter] of all.entries()) {
+      waiter.place = place;
+      this.#ring[place] = waiter;
+    }
+    this.#first = 0;
+    this.#end = all.length;
   }
 
   #listen(waiter: Waiter<L>, signal: AbortSignal): void {
@@ -159,23 +177,35 @@ export class WaiterQueue<L> {
     for (const waiter of this.#all()) {
       if (waiter.due <= now) {
         overdue.push(waiter);
-      } else {
-        next = Math.min(next, waiter.due);
-        if (this.#sorted) break;
+        continue;
       }
+      next = Math.min(next, waiter.due);
+      if (this.#sorted) break;
     }
     if (next < this.#firesAt) this.#setTimer(next, Math.ceil(next - now));
     // Whoever hears of one that ends may serve or end others.
     for (const waiter of overdue) if (this.remove(waiter)) this.#ends.timedOut(waiter);
   }
 
-  /** Not at once: whoever is served often asks again in the same turn, and a timer is dear. */
-  #tidy(): void {
+  /** Nothing is taken back at once: whoever is served often asks again in the same turn, and a timer is dear. */
+  #emptied(): void {
+    this.#sorted = true;
     if (this.#tidying || this.#firesAt === Number.POSITIVE_INFINITY) return;
     this.#tidying = true;
     process.nextTick(() => {
       this.#tidying = false;
-      if (this.#size === 0) this.#clearTimer();
+      if (this.#size > 0) return;
+      this.#clearTimer();
+      this.#ring = makeRing(shortest);
+      this.#first = 0;
+      this.#end = 0;
     });
   }
+}
+
+/** Longer than most queues ever are. */
+const shortest = 16;
+
+function makeRing<W>(length: number): (W | undefined)[] {
+  return Array.from<W | undefined>({ length });
 }

@@ -1,7 +1,6 @@
 // Makes connections to Redis, proves them alive, cleans them and puts them out: the second connector over the generic pool.
 // `redis` is an optional peer, loaded with the first connection.
 
-import { isIP } from 'node:net';
 import type { createClient, RedisClientOptions } from 'redis';
 import type { CreateContext, ResourceFactory, StepContext } from '../pool/index.ts';
 import { PoolError } from '../pool/index.ts';
@@ -49,7 +48,7 @@ export class RedisConnector implements ResourceFactory<RedisSession> {
   }
 
   reset(session: RedisSession, context: StepContext): boolean | Promise<boolean> {
-    if (!session.usable) return false;
+    if (!session.usable || session.spoilt) return false;
     return session.clean || session.cleanUp(context.signal);
   }
 
@@ -99,7 +98,7 @@ export class RedisConnector implements ResourceFactory<RedisSession> {
     const { tls, host, port, path, username, password, database } = this.#place;
     const socket = {
       ...(path === undefined ? { host, port } : { path }),
-      ...(tls && { ...(isIP(host) === 0 && { servername: host }), ...this.#settings.tls, tls: true }),
+      ...(tls && { ...(process.getBuiltinModule('node:net').isIP(host) === 0 && { servername: host }), ...this.#settings.tls, tls: true }),
       connectTimeout: budgetMillis,
       // A dead client is replaced by the pool, which knows what was frozen meanwhile.
       reconnectStrategy: false,

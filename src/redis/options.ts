@@ -8,7 +8,7 @@ import { PoolError } from '../pool/index.ts';
 /** What of node-redis's options is the pool's own business: where to connect, and what becomes of a dead connection. */
 type Ours = 'url' | 'socket' | 'username' | 'password' | 'credentialsProvider' | 'database' | 'disableOfflineQueue';
 
-/** Options of node-redis's client that a pool leaves as they are: `name`, `RESP`, `keyPrefix`, `commandOptions` and so on. */
+/** Options of node-redis's client that a pool leaves as they are: `name`, `keyPrefix`, `commandOptions` and so on. */
 export type RedisClientSettings = Omit<
   RedisClientOptions,
   Ours | 'pingInterval' | 'modules' | 'functions' | 'scripts' | 'clientSideCache' | 'emitInvalidate'

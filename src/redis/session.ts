@@ -17,6 +17,9 @@ type SendAll = (
 
 /** What node-redis keeps on a client and its types do not name (5.0 to 6.3). All of it may be missing. */
 interface ClientInternals {
+  /** The client behind what `createClient()` returns and `withTypeMapping()` and its like derive: commands go through it. */
+  _self?: ClientInternals;
+  monitor: RedisClient['monitor'];
   sendCommand: Send;
   _executeMulti?: SendAll;
   _executePipeline?: SendAll;
@@ -48,7 +51,8 @@ export class RedisSession {
     this.client = client;
     this.#database = database;
     this.#cut = cut;
-    const internals = client as unknown as ClientInternals;
+    const given = client as unknown as ClientInternals;
+    const internals = given._self ?? given;
     this.#send = internals.sendCommand.bind(client);
     this.#follow(internals);
   }
@@ -69,6 +73,11 @@ export class RedisSession {
     return this.#running === 0 && this.#left.size === 0 && !client.isPubSubActive && !client.isWatching;
   }
 
+  /** Whether something was left that cannot be taken back: it need not be waited for. */
+  get spoilt(): boolean {
+    return this.#left.has('beyond-repair') || this.client.isPubSubActive;
+  }
+
   /** One round trip that runs nothing. */
   async ping(): Promise<void> {
     await this.#send(['PING']);
@@ -82,7 +91,7 @@ export class RedisSession {
   async cleanUp(signal: AbortSignal): Promise<boolean> {
     if (!this.quiet) await this.#untilQuiet(signal);
     const left = this.#left;
-    if (left.has('beyond-repair') || this.client.isPubSubActive || !this.usable) return false;
+    if (this.spoilt || !this.usable) return false;
     if (left.has('multi')) await this.#send(['DISCARD']);
     // By the methods, which correct what a client keeps for itself.
     if (left.has('watch') || this.client.isWatching) await this.#own(() => this.client.unwatch());
@@ -124,12 +133,12 @@ export class RedisSession {
     // `multi()` binds these when it is called; what they send does not go through sendCommand.
     if (multi) internals._executeMulti = this.#followAll(multi, () => this.#left.delete('watch'));
     if (pipeline) internals._executePipeline = this.#followAll(pipeline, () => {});
-    const monitor = this.client.monitor.bind(this.client);
+    const monitor = internals.monitor.bind(internals);
     const listens: RedisClient['monitor'] = (callback) => {
       this.#left.add('beyond-repair');
       return monitor(callback);
     };
-    Object.assign(this.client, { monitor: listens, MONITOR: listens });
+    Object.assign(internals, { monitor: listens, MONITOR: listens });
   }
 
   #followAll(send: SendAll, done: () => void): SendAll {

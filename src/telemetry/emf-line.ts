@@ -18,7 +18,8 @@ export interface LineFacts {
 
 /**
  * Writes the metrics down, in the order of the table and with the line's end. Within CloudWatch's limits, whatever has
- * happened: there are fewer than 100 metrics, and at most 100 values of each of four, some 5 KB of 256.
+ * happened: there are fewer than 100 metrics, and at most 100 values of each of four, some 5 KB of 1 MB (256 KB until 2025;
+ * CloudWatch embedded metric format, specification).
  */
 export function emfLine({ values, details }: Folded, facts: LineFacts): string {
   const names = (Object.keys(metrics) as MetricName[]).filter((name) => values[name] !== undefined);

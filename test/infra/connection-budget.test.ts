@@ -72,6 +72,18 @@ Ways out:
     expect(text).toContain('- THAWPOOL_MAX=1 is not enough by itself: that makes 7.\n');
   });
 
+  test('keeps free what it is told to, and counts 1000 for an account', () => {
+    const { stack, budget } = withBudget({ maxConnections: 100, reserve: 30 });
+    expect(budget.room).toBe(70);
+    expect(budget.register(plain(stack, 'Wide'), { max: 2 }).connections).toBe(1000 * 2);
+  });
+
+  test('knows no way out but a bigger server where the reserve is all there is', () => {
+    const { app, stack, budget } = withBudget({ maxConnections: 10 });
+    budget.register(plain(stack, 'A', { reservedConcurrentExecutions: 1 }), { max: 1 });
+    expect(refusal(app)).toMatch(/Ways out:\n- A bigger server, or a smaller reserve than 10\.$/);
+  });
+
   test('counts workers, and what they may have together', () => {
     const { app, stack, budget } = withBudget();
     const together = { THAWPOOL_MAX: '2', THAWPOOL_MAX_PER_ENVIRONMENT: '10' };
@@ -175,6 +187,17 @@ describe('proxies', () => {
 Ways out:
 - maxConnectionsPercent: 90 for Proxy.`,
     );
+  });
+
+  test('leaves to several proxies what functions do not need, in equal parts', () => {
+    const { app, stack, vpc, budget } = withBudget();
+    const cluster = makeCluster(stack, vpc);
+    const secrets = cluster.secret ? [cluster.secret] : [];
+    budget.registerProxy(cluster.addProxy('One', { vpc, secrets }));
+    budget.registerProxy(cluster.addProxy('Two', { vpc, secrets }));
+    budget.register(plain(stack, 'A', { reservedConcurrentExecutions: 10 }), { max: 1 });
+    // Of 100 the reserve takes 10, the function 10.
+    expect(refusal(app)).toMatch(/Ways out:\n- maxConnectionsPercent: 40 for One and Two\.$/);
   });
 
   test('has functions and proxy in one table, and sends the functions behind the proxy', () => {

@@ -5,6 +5,7 @@ import { App, type CfnElement, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as kms from 'aws-cdk-lib/aws-kms';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { describe, expect, test } from 'vitest';
@@ -140,7 +141,22 @@ describe('the function', () => {
     );
     expect(framework).toHaveLength(1);
     expect(framework[0]?.[1]?.['Properties']).not.toHaveProperty('VpcConfig');
-    expect(framework[0]?.[1]?.['Properties']).toMatchObject({ LoggingConfig: { LogGroup: expect.anything() } });
+    // At INFO it would log every event.
+    expect(framework[0]?.[1]?.['Properties']).toMatchObject({
+      LoggingConfig: { LogGroup: expect.anything(), ApplicationLogLevel: 'WARN' },
+    });
+  });
+
+  test('has five minutes for a cluster that starts, the subnets that it is told and a log that goes with it', () => {
+    const { stack, vpc, make } = withUser();
+    const [subnet = expect.fail('no subnet')] = vpc.isolatedSubnets;
+    const user = make({ vpcSubnets: { subnets: [subnet] }, logRetention: RetentionDays.ONE_WEEK });
+    const template = Template.fromStack(stack);
+    expect(resources(stack, 'AWS::Lambda::Function')[idOf(stack, user.function)]?.Properties).toMatchObject({
+      Timeout: 300,
+      VpcConfig: { SubnetIds: [stack.resolve(subnet.subnetId)] },
+    });
+    template.hasResource('AWS::Logs::LogGroup', { Properties: { RetentionInDays: 7 }, DeletionPolicy: 'Delete' });
   });
 
   test('may read the secret of the administrator and call nothing else', () => {

@@ -1,5 +1,6 @@
 // What a handler declares is read aright, and nothing is claimed of what was not understood.
 import path from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { App, Stack } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { NodejsFunction } from 'aws-cdk-lib/aws-lambda-nodejs';
@@ -44,7 +45,7 @@ describe('parameters are counted', () => {
   ])('as Lambda counts them, by the length of %s', (value, count) => {
     expect(readHandler(`export const handler = ${value};`, 'handler')).toEqual(certainly(count));
     // The language itself is asked.
-    expect(((0, eval)(value) as (...all: unknown[]) => unknown).length).toBe(count);
+    expect((runInNewContext(value) as (...all: unknown[]) => unknown).length).toBe(count);
   });
 });
 
@@ -55,6 +56,10 @@ describe('nothing is claimed', () => {
     'export const handler = (0, lib.withPool)((a, b, c) => {});',
     'export const handlers = (a, b, c) => {};',
     "export { handler } from './other.mjs';",
+    "const handler = (a, b, c) => {};\nexport { handler } from './other.mjs';",
+    'import { h } from "x";\nexport { h as handler };\nfunction f() { const h = (a, b, c) => {}; }',
+    'var h = (a, b) => {};\nvar h = (a, b, c) => {};\nexport { h as handler };',
+    'function h(a, b) {}\nfunction h(a, b, c) {}\nexport { h as handler };',
     "export * from './other.mjs';",
     "import { handler } from './other.mjs';\nexport { handler };",
     'exports.handler = function (a, b, c) {}.bind(null, 1, 2);',
@@ -102,7 +107,10 @@ describe('it is no certain claim', () => {
     'let handler = (a, b, c) => {};\nif (process.env.X) { handler = wrap(handler); }\nexport { handler };',
     'exports.handler = (a, b, c) => {};\nfunction later() { exports.handler = wrap(1); }',
     'var r=(a,b,c)=>{};function x(){let r;r=1}export{r as handler};',
-  ])('where something inside may write another: %s', (code) => {
+    "const handler = (a, b, c) => {};\nhandler[Symbol.for('aws.lambda.runtime.handler.streaming')] = 'response';\nexport { handler };",
+    'const inner = (a, b, c) => {};\nawslambda.streamifyResponse(inner);\nexport { inner as handler };',
+    'const handler = (a, b, c) => {};\nObject.assign({}, handler);\nexport { handler };',
+  ])('where something may make another of it: %s', (code) => {
     expect(readHandler(code, 'handler')).toEqual({ parameters: 3, certain: false });
   });
 });

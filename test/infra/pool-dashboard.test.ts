@@ -37,7 +37,12 @@ interface Shown {
 
 interface Widget {
   readonly type: string;
-  readonly properties: { readonly title?: string; readonly markdown?: string; readonly metrics?: unknown[][] };
+  readonly properties: {
+    readonly title?: string;
+    readonly markdown?: string;
+    readonly metrics?: unknown[][];
+    readonly annotations?: { readonly horizontal?: unknown[] };
+  };
 }
 
 interface Body {
@@ -149,6 +154,26 @@ describe('the dashboard', () => {
     expect(new Set(all.map((one) => one.dimensions['PoolName']))).toEqual(new Set(['main', 'main:reader']));
   });
 
+  test('has the name that it is told, and a line where the server is full', () => {
+    const { stack } = withDashboard(({ stack: scope, vpc }) => ({
+      dashboardName: 'orders',
+      database: makeCluster(scope, vpc),
+      maxConnections: 400,
+    }));
+    const template = Template.fromStack(stack);
+    template.hasResourceProperties('AWS::CloudWatch::Dashboard', { DashboardName: 'orders' });
+    const { properties } =
+      widgetsOf(template).find((widget) => widget.properties.title === 'Connections at the server') ??
+      expect.fail('no such graph');
+    expect(properties.annotations?.horizontal).toEqual([
+      expect.objectContaining({ value: 400, label: 'max_connections' }),
+    ]);
+    const { stack: other } = withDashboard();
+    expect(JSON.stringify(Template.fromStack(other).findResources('AWS::CloudWatch::Dashboard'))).not.toContain(
+      'orders',
+    );
+  });
+
   test('shows the proxy by its name, and the server, where there are such', () => {
     const { stack } = withProxy();
     const all = shown(widgetsOf(Template.fromStack(stack))).filter(({ namespace }) => namespace === 'AWS/RDS');
@@ -207,6 +232,9 @@ describe('the alarms', () => {
     const alarm = alarmsOf(Template.fromStack(stack))['CreateOrderAcquireTimeouts'];
     expect(alarm).toMatchObject({ Threshold: 0, ComparisonOperator: 'GreaterThanThreshold', EvaluationPeriods: 1 });
     expect(alarm?.Metrics?.map(({ Expression }) => Expression).filter(Boolean)).toEqual(['timeouts0 + timeouts1']);
+    for (const { MetricStat } of alarm?.Metrics ?? []) {
+      if (MetricStat) expect(MetricStat).toMatchObject({ Stat: 'Sum', Period: 300 });
+    }
     expect(alarm?.Metrics?.flatMap(({ MetricStat }) => (MetricStat ? [MetricStat.Metric] : []))).toEqual(
       ['default', 'default:reader'].map((Value) => ({
         Namespace: 'thawpool',
@@ -226,12 +254,23 @@ describe('the alarms', () => {
     expect(alarm?.Metrics?.[0]?.Expression).toBe('IF(asked >= 20, 100 * failed / asked, 0)');
     const names = alarm?.Metrics?.map(({ MetricStat }) => MetricStat?.Metric.MetricName).filter(Boolean);
     expect(names?.toSorted()).toEqual(['FailedProofsOfLife', 'PingCount']);
+    // A quarter of an hour, so that there are enough of them.
+    for (const { MetricStat } of alarm?.Metrics ?? []) {
+      if (MetricStat) expect(MetricStat).toMatchObject({ Stat: 'Sum', Period: 900 });
+    }
+    const { stack: plain } = withDashboard();
+    expect(alarmsOf(Template.fromStack(plain))['GetOrderFailedProofsOfLife']).toMatchObject({ Threshold: 25 });
   });
 
   test('go off at 80 % of the connections, of the server and of the proxy', () => {
     const { stack } = withProxy();
     const alarms = alarmsOf(Template.fromStack(stack));
-    const full = { Threshold: 80, ComparisonOperator: 'GreaterThanOrEqualToThreshold', EvaluationPeriods: 5 };
+    const full = {
+      Threshold: 80,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      EvaluationPeriods: 5,
+      DatapointsToAlarm: 3,
+    };
     expect(alarms['ServerFull']).toMatchObject(full);
     expect(alarms['ServerFull']?.Metrics?.[0]?.Expression).toBe('100 * used / 400');
     expect(alarms['ServerFull']?.Metrics?.[1]?.MetricStat).toMatchObject({
@@ -261,7 +300,11 @@ describe('the alarms', () => {
       Metric: { MetricName: 'DatabaseConnectionsCurrentlySessionPinned' },
     });
     // 100 ms, in the microseconds of the metric.
-    expect(alarms['ProxyBorrowLatency']?.Threshold).toBe(100_000);
+    expect(alarms['ProxyBorrowLatency']).toMatchObject({
+      Threshold: 100_000,
+      EvaluationPeriods: 5,
+      DatapointsToAlarm: 3,
+    });
     const [borrowed] = alarms['ProxyBorrowLatency']?.Metrics ?? [];
     expect(borrowed?.MetricStat).toMatchObject({
       Stat: 'Average',

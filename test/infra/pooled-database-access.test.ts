@@ -344,6 +344,12 @@ describe('a PooledDatabaseProxy', () => {
     );
   });
 
+  test('takes a cache of statements on an instance', () => {
+    const { stack, vpc, fn, connect } = withCluster();
+    connect({ database: makeInstance(stack, vpc), environment: { THAWPOOL_STATEMENT_CACHE: '50' } });
+    expect(environmentIn(stack, fn)).toMatchObject({ THAWPOOL_STATEMENT_CACHE: '50' });
+  });
+
   test('takes a cache of statements that is switched off, and with fallback any', () => {
     const { stack, cluster, fn, connect } = withCluster();
     connect({ database: proxyOf(stack, cluster), environment: { THAWPOOL_STATEMENT_CACHE: '0' } });
@@ -492,6 +498,11 @@ describe('the environment', () => {
       { databaseName: 'orders', user: '' },
       'the database user "" cannot stand in an IAM policy',
     ],
+    ...['app?', 'app/x', 'my app', 'a\n'].map((user): [string, Given, string] => [
+      `a user called ${JSON.stringify(user)}`,
+      { user },
+      `the database user ${JSON.stringify(user)} cannot stand in an IAM policy`,
+    ]),
     [
       'a user that stands for every user',
       { user: '*' },
@@ -634,6 +645,18 @@ describe('a function', () => {
       expect(environmentIn(stack, fn)).toEqual({});
     });
 
+    test('is refused for nodejs22.x on Managed Instances', () => {
+      const { fn, connect } = withCluster({}, { code, runtime: NODEJS_22_X });
+      (fn.node.defaultChild as lambda.CfnFunction).capacityProviderConfig = {
+        lambdaManagedInstancesCapacityProviderConfig: {
+          capacityProviderArn: 'arn:aws:lambda:eu-west-1:111111111111:capacity-provider:a',
+        },
+      };
+      expect(() => connect()).toThrow(
+        'declares 3 parameters, and nodejs22.x on Lambda Managed Instances ends the init',
+      );
+    });
+
     test.each<[string, Partial<lambda.FunctionProps>, string]>([
       [
         'for nodejs22.x, which takes it',
@@ -692,6 +715,18 @@ describe('a function', () => {
   });
 });
 
+test.each<[string, string, (stack: Stack, cluster: rds.DatabaseCluster) => Given, Record<string, string>]>([
+  ['behind a proxy', 'Image', (stack, cluster) => ({ database: proxyOf(stack, cluster) }), {}],
+  ['that has certificates of its own', 'Image', () => ({}), { PGSSLROOTCERT: '/var/task/rds.pem' }],
+  ['of a zip with a caBundle', 'Zip', () => ({ caBundle: '/var/task/rds.pem' }), {}],
+])('a function %s needs no word on certificates', (_, kind, given, environment) => {
+  const { stack, vpc, cluster, connect } = withCluster();
+  const fromImage = { runtime: lambda.Runtime.FROM_IMAGE, handler: lambda.Handler.FROM_IMAGE };
+  const props = kind === 'Image' ? { ...fromImage, code: image(stack) } : {};
+  connect({ functions: [makeFunction(stack, vpc, { ...props, environment }, kind)], ...given(stack, cluster) });
+  expect(warnings(stack)).toEqual([]);
+});
+
 const image = (stack: Stack) => {
   const { repositoryArn } = { repositoryArn: 'arn:aws:ecr:eu-west-1:111111111111:repository/orders' };
   return lambda.Code.fromEcrImage(
@@ -729,6 +764,39 @@ describe('VPCs', () => {
     const { stack, fn, connect } = withCluster();
     const attributes = { vpcId: 'vpc-0123456789abcdef1', availabilityZones: ['a'] };
     connect({ database: importedCluster(stack), vpc: ec2.Vpc.fromVpcAttributes(stack, 'A', attributes) });
+    expect(environmentIn(stack, fn)).toHaveProperty('PGHOST');
+  });
+
+  test('of a cluster are known although its security groups are imported', () => {
+    const { stack, connect } = withCluster();
+    const own = makeVpc(stack, 'Own');
+    const database = new rds.DatabaseCluster(stack, 'Guarded', {
+      engine: rds.DatabaseClusterEngine.auroraPostgres({ version: rds.AuroraPostgresEngineVersion.VER_16_6 }),
+      vpc: own,
+      vpcSubnets: { subnetType: ec2.SubnetType.PRIVATE_ISOLATED },
+      iamAuthentication: true,
+      writer: rds.ClusterInstance.serverlessV2('Writer'),
+      securityGroups: [ec2.SecurityGroup.fromSecurityGroupId(stack, 'G', 'sg-0123456789abcdef0')],
+    });
+    expect(() => connect({ database })).toThrow('are in different VPCs');
+  });
+
+  test('of an imported proxy are as given', () => {
+    const { stack, connect } = withCluster();
+    const vpc = makeVpc(stack, 'Own');
+    expect(() => connect({ database: importedProxy(stack), securityGroups: [], vpc })).toThrow('are in different VPCs');
+  });
+
+  test('of which both ids are known at deployment only are not judged', () => {
+    const { stack, connect } = withCluster();
+    const vpcOf = (id: string) =>
+      ec2.Vpc.fromVpcAttributes(stack, id, {
+        vpcId: Fn.importValue(id),
+        availabilityZones: ['a', 'b'],
+        isolatedSubnetIds: ['subnet-0123456789abcdef1', 'subnet-0123456789abcdef2'],
+      });
+    const fn = makeFunction(stack, vpcOf('A'), {}, 'Here');
+    connect({ functions: [fn], database: importedCluster(stack), vpc: vpcOf('B') });
     expect(environmentIn(stack, fn)).toHaveProperty('PGHOST');
   });
 
@@ -770,11 +838,28 @@ describe('wrong use', () => {
       'auth is "iam", but the proxy Test/Plain does not require TLS: give it requireTLS: true.',
     ],
     ['takes passwords only', { secrets: [] }, 'auth is "iam", but the proxy Test/Plain takes passwords only'],
+    [
+      'is told so for its secrets',
+      { secrets: [], iamAuth: false },
+      'auth is "iam", but the proxy Test/Plain takes passwords only',
+    ],
   ])('a proxy that %s is refused at synth with IAM', (_, props, message) => {
     const { stack, cluster, connect } = withCluster();
     const secrets = props.secrets ? { secrets: [makeSecret(stack)] } : {};
     connect({ database: cdkProxy(stack, cluster, { ...props, ...secrets }) });
     expect(() => Template.fromStack(stack)).toThrow(message);
+  });
+
+  test('a proxy with secrets that asks clients for tokens is taken, and one of which only the deployment knows it', () => {
+    const { stack, cluster, connect } = withCluster();
+    connect({ database: cdkProxy(stack, cluster, { secrets: [makeSecret(stack)], iamAuth: true }) });
+    expect(() => Template.fromStack(stack)).not.toThrow();
+    const second = withCluster();
+    const database = cdkProxy(second.stack, second.cluster, { secrets: [makeSecret(second.stack)] });
+    const scheme = new CfnParameter(second.stack, 'Scheme');
+    (database.node.defaultChild as rds.CfnDBProxy).defaultAuthScheme = scheme.valueAsString;
+    second.connect({ database });
+    expect(() => Template.fromStack(second.stack)).not.toThrow();
   });
 
   test.each<[string, (stack: Stack) => Given, string]>([
@@ -913,6 +998,17 @@ describe('over stacks', () => {
         expect.objectContaining({
           Action: 'kms:Decrypt',
           Resource: { 'Fn::ImportValue': expect.stringMatching(/^Secrets:.*Key.*Arn/) },
+          Condition: {
+            StringEquals: {
+              'kms:ViaService': { 'Fn::Join': ['', ['secretsmanager.', { Ref: 'AWS::Region' }, '.amazonaws.com']] },
+            },
+          },
+        }),
+      );
+      expect(statements(reader)).toContainEqual(
+        expect.objectContaining({
+          Action: ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'],
+          Resource: { 'Fn::ImportValue': expect.stringMatching(/^Secrets:.*Secret/) },
         }),
       );
     }

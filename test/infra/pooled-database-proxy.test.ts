@@ -162,6 +162,13 @@ describe('the database', () => {
     ]);
   });
 
+  test('is imported without security groups, to which others open the way', () => {
+    const { stack, make } = withCluster();
+    make({ database: imported(stack), resourceId: 'cluster-ABC', databaseSecurityGroups: [] });
+    expect(rules(stack, 'Egress')).toEqual([]);
+    expect(rules(stack, 'Ingress')).toEqual([]);
+  });
+
   test('is in another stack, which does not come to depend on the proxy’s', () => {
     const app = new App();
     const { stack: data, vpc } = makeStack('Data', app);
@@ -366,6 +373,26 @@ describe('limits', () => {
       'an idleClientTimeout below the pool’s',
       () => ({ idleClientTimeout: Duration.minutes(4) }),
       'idleClientTimeout is 240 s: it goes from 300 s, when the pool itself closes an idle connection (THAWPOOL_IDLE_TIMEOUT_MS), to 28800 s.',
+    ],
+    [
+      'an idleClientTimeout above the proxy’s own limit',
+      () => ({ idleClientTimeout: Duration.seconds(28_801) }),
+      'idleClientTimeout is 28801 s: it goes from 300 s, when the pool itself closes an idle connection (THAWPOOL_IDLE_TIMEOUT_MS), to 28800 s.',
+    ],
+    [
+      'more connections than there are',
+      () => ({ maxConnectionsPercent: 101 }),
+      'maxConnectionsPercent is 101: it is a whole number from 1 to 100.',
+    ],
+    [
+      'a part of a percent',
+      () => ({ maxConnectionsPercent: 1.5 }),
+      'maxConnectionsPercent is 1.5: it is a whole number from 1 to 100.',
+    ],
+    [
+      'fewer idle connections than none',
+      () => ({ maxIdleConnectionsPercent: -1 }),
+      'maxIdleConnectionsPercent is -1: it is a whole number from 0 to maxConnectionsPercent (90).',
     ],
     [
       'no connections',

@@ -8,6 +8,7 @@ import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { BUNDLING_STACKS } from 'aws-cdk-lib/cx-api';
 import { describe, expect, it } from 'vitest';
 import { STACK_NAME } from '../../infra/sample.ts';
+import { lineOf } from '../../infra/synth.ts';
 import { folderForTest, ROUTES, sampleOf, templateOf } from './sample-support.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -71,6 +72,15 @@ describe.each(ROUTES)('the checks, route %s', (route) => {
       ].toSorted(),
     );
   });
+});
+
+it.each(ROUTES)('synth says in a line what it has written, route %s', (route) => {
+  const { app } = sampleOf(route);
+  const assembly = app.synth();
+  const count = Object.keys(templateOf(route).toJSON()['Resources'] as object).length;
+  expect(lineOf(route, assembly)).toMatch(
+    new RegExp(`^${route} +\\S+  ${count} resources, [89] functions; cdk-nag has no objection$`),
+  );
 });
 
 describe('the command of cdk.json', () => {

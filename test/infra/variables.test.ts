@@ -20,7 +20,10 @@ describe('an option', () => {
   });
 
   test('that is undefined is not written', () => {
-    expect(environmentOf({ host: 'db.example.com', user: undefined }, 'here')).toEqual({ PGHOST: 'db.example.com' });
+    // Not even as a name without a value.
+    expect(environmentOf({ host: 'db.example.com', user: undefined }, 'here')).toStrictEqual({
+      PGHOST: 'db.example.com',
+    });
   });
 
   test('that has a bad value is refused, with the place', () => {

@@ -1,9 +1,10 @@
 // AbortSignal for statements: what is told, what is left behind, and whom a cancel may strike.
 
 import pg from 'pg';
-import Cursor from 'pg-cursor';
-import { AcquireError, QueryAbortedError } from 'thawpool';
-import { describe, expect, it } from 'vitest';
+import { AcquireError, type PgQueryConfig, QueryAbortedError } from 'thawpool';
+import { describe, expect, inject, it } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { Cursor } from '../support/pg-cursor.ts';
 import { failure, through, until, useDatabase, usePools, useProxy } from './support.ts';
 
 const database = useDatabase();
@@ -30,22 +31,19 @@ describe('a query with a signal', () => {
     expect((await pool.query({ text: 'select $1::int as a', values: [1], signal })).rows).toEqual([{ a: 1 }]);
     const config = { text: 'select $1::int as a', signal };
     expect((await pool.query(config, [2])).rows).toEqual([{ a: 2 }]);
-    const called = new Promise((resolve) =>
-      pool.query(
-        config,
-        [3] as never,
-        ((error: unknown, result: pg.QueryResult) => resolve([error, result.rows])) as never,
-      ),
-    );
+    const bound: PgQueryConfig = { ...config, values: [3] };
+    const called = new Promise((resolve) => {
+      pool.query(bound, (error, result) => resolve([error, result.rows]));
+    });
     expect(await called).toEqual([undefined, [{ a: 3 }]]);
-    expect(config).toEqual({ text: 'select $1::int as a', signal });
+    expect(bound).toEqual({ text: 'select $1::int as a', values: [3], signal });
     expect((await failure(pool.query({ text: 'selct', signal }))).code).toBe('42601');
     await pool.use(async (client) => {
       expect((await client.query({ text: 'select 4 as a', signal })).rows).toEqual([{ a: 4 }]);
-      const answer = new Promise((resolve) =>
-        client.query(config, [5], (error: Error | null, result: pg.QueryResult) => resolve([error, result.rows])),
-      );
-      expect(await answer).toEqual([null, [{ a: 5 }]]);
+      const answer = new Promise((resolve) => {
+        client.query(bound, (error, result) => resolve([error, result.rows]));
+      });
+      expect(await answer).toEqual([null, [{ a: 3 }]]);
     });
     await pool.transaction(async (tx) => {
       expect((await tx.query({ text: 'select 6 as a', signal })).rows).toEqual([{ a: 6 }]);
@@ -197,10 +195,11 @@ describe('where a cancel is not to be had', () => {
     const controller = new AbortController();
     const failing = failure(pool.query({ text: 'select pg_sleep(3604)', signal: controller.signal }));
     const pid = await running('pg_sleep(3604)');
-    await proxy().refuse();
+    proxy().retarget('127.0.0.1', await freePort());
     controller.abort(reason);
     expect(await failing).toMatchObject({ statement: 'unknown' });
-    await proxy().healed();
+    const { host, port } = inject('postgres');
+    proxy().retarget(host, port);
     const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid');
     expect(rows[0]?.pid).not.toBe(pid);
     await database.terminate(pid).catch(() => {});
@@ -262,7 +261,7 @@ describe('a transaction with a signal', () => {
     const controller = new AbortController();
     const failing = failure(
       pool.transaction({ signal: controller.signal }, async (tx) => {
-        const cursor = tx.query(new Cursor('select pg_sleep(3606)') as unknown as pg.Submittable) as unknown as Cursor;
+        const cursor = tx.query(new Cursor('select pg_sleep(3606)'));
         await cursor.read(1);
       }),
     );

@@ -23,7 +23,7 @@ export default {
   mutate: [
     'src/pool/{clock,policy,waiters}.ts',
     'src/lambda/{deadline,freeze-gap}.ts',
-    'src/pg/{direct-tls,no-backend,pgbouncer,route,sqlstate,statement-error,ways}.ts',
+    'src/pg/{direct-tls,no-backend,pgbouncer,route,sqlstate,statement-cache,statement-error,ways}.ts',
     linesOf('src/pg/transaction.ts', 'judgeTransactionError'),
   ],
   thresholds: { high: 100, low: 100, break: 100 },

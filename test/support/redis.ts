@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,8 +22,8 @@ const PLACES = ['/usr/bin/redis-server', '/opt/homebrew/bin/redis-server', '/usr
 export interface TestRedisOptions {
   /** Asked of every client. @default none is asked for */
   readonly password?: string;
-  /** Paths of a certificate, its key and its CA in PEM form; with them it speaks TLS, and nothing else. */
-  readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
+  /** A certificate and its key, in PEM form; with them it speaks TLS, and nothing else. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** A running server, and what tests do to it. `await using` stops it. */
@@ -104,9 +104,8 @@ class Server implements TestRedis {
       ...(password !== undefined && { requirepass: password }),
       ...(tls && {
         'tls-port': String(this.port),
-        'tls-cert-file': tls.cert,
-        'tls-key-file': tls.key,
-        'tls-ca-cert-file': tls.ca,
+        'tls-cert-file': join(this.#dir, 'tls.crt'),
+        'tls-key-file': join(this.#dir, 'tls.key'),
         'tls-auth-clients': 'no',
       }),
     };
@@ -202,6 +201,10 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   const dir = await mkdtemp(join(tmpdir(), 'thawpool-redis-'));
   const server = new Server(dir, await freePort(), options);
   try {
+    if (options.tls) {
+      await writeFile(join(dir, 'tls.crt'), options.tls.cert);
+      await writeFile(join(dir, 'tls.key'), options.tls.key, { mode: 0o600 });
+    }
     await server.start();
     return server;
   } catch (error) {

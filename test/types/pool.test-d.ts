@@ -6,11 +6,13 @@ import {
   type CreatePoolOptions,
   createPool,
   getPool,
+  type PgClient,
   type PgLease,
   PgPool,
   PoolError,
   type PoolEvent,
   type PoolStats,
+  type QueryAbortedError,
   type Transaction,
 } from 'thawpool';
 import { describe, expectTypeOf, it } from 'vitest';
@@ -54,15 +56,17 @@ describe('a PgPool', () => {
   });
 
   it('lends a client by promise, by callback, as a lease: pins three ways that disagreed', () => {
-    expectTypeOf(db.connect()).resolves.toEqualTypeOf<pg.PoolClient>();
+    expectTypeOf(db.connect()).resolves.toEqualTypeOf<PgClient>();
+    expectTypeOf(db.connect()).resolves.toExtend<pg.PoolClient>();
+    expectTypeOf(db.connect({ signal: AbortSignal.timeout(1) })).resolves.toEqualTypeOf<PgClient>();
     db.connect((error, client, done) => {
       expectTypeOf(error).toEqualTypeOf<Error | undefined>();
-      expectTypeOf(client).toEqualTypeOf<pg.PoolClient | undefined>();
+      expectTypeOf(client).toEqualTypeOf<PgClient | undefined>();
       done(true);
     });
     expectTypeOf(db.acquire()).resolves.toEqualTypeOf<PgLease>();
     expectTypeOf<PgLease>().toExtend<AsyncDisposable & Disposable>();
-    expectTypeOf<PgLease['client']>().toEqualTypeOf<pg.PoolClient>();
+    expectTypeOf<PgLease['client']>().toEqualTypeOf<PgClient>();
     expectTypeOf(db.use(() => 'x' as const)).resolves.toEqualTypeOf<'x'>();
     expectTypeOf(db.use(async (client) => client.query('x'))).resolves.toEqualTypeOf<pg.QueryResult>();
   });
@@ -77,6 +81,38 @@ describe('a PgPool', () => {
       expectTypeOf(tx).toEqualTypeOf<Transaction>();
       expectTypeOf(tx.query<{ a: number }>('x')).resolves.toEqualTypeOf<pg.QueryResult<{ a: number }>>();
     });
+  });
+
+  it('takes a signal wherever a statement is sent: pins a config whose signal was an unknown property', () => {
+    const { signal } = new AbortController();
+    expectTypeOf(db.query<{ a: number }>({ text: 'x', values: [1], signal })).resolves.toEqualTypeOf<
+      pg.QueryResult<{ a: number }>
+    >();
+    void db.use((client) => client.query<{ a: number }>({ text: 'x', signal }), { signal });
+    void db.transaction({ signal }, async (tx) => {
+      expectTypeOf(tx.query<{ a: number }>({ text: 'x', signal })).resolves.toEqualTypeOf<
+        pg.QueryResult<{ a: number }>
+      >();
+    });
+    // @ts-expect-error -- a controller is no signal
+    void db.query({ text: 'x', signal: new AbortController() });
+    expectTypeOf<QueryAbortedError['statement']>().toEqualTypeOf<'not-sent' | 'cancelled' | 'stopped' | 'unknown'>();
+  });
+
+  it('iterates over rows of the type that was asked for: pins rows that were any', () => {
+    const rows = db.iterate<{ a: number }>('x', [1], { batchSize: 10, signal: AbortSignal.timeout(1) });
+    expectTypeOf(rows).toExtend<AsyncIterable<{ a: number }>>();
+    void db.transaction((tx) => {
+      expectTypeOf(tx.iterate<{ a: string }>({ text: 'x' }).next()).resolves.toEqualTypeOf<
+        IteratorResult<{ a: string }, void>
+      >();
+    });
+    // @ts-expect-error -- a transaction has its connection already
+    void db.transaction((tx) => void tx.iterate('x', [], { timeoutMillis: 1 }));
+  });
+
+  it('is ended by its block: pins a pool that `await using` refused', () => {
+    expectTypeOf<PgPool>().toExtend<AsyncDisposable>();
   });
 
   it('tells its numbers and events: pins stats that were any', () => {

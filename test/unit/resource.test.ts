@@ -106,19 +106,22 @@ describe('making one', () => {
 });
 
 describe('a resource that was not asked for in a long while', () => {
-  test.each([true, false])('is made anew, and the old one destroyed (monotonic clock runs: %s)', async (monotonicRuns) => {
-    const clock = new FakeClock();
-    const destroy = vi.fn<(n: number) => void>();
-    let made = 0;
-    const name = fresh();
-    const get = (): number => getResource(name, () => ++made, { staleAfterMillis: 1000, destroy, clock });
-    expect(get()).toBe(1);
-    clock.freeze(999, { monotonicRuns });
-    expect(get()).toBe(1);
-    clock.freeze(1000, { monotonicRuns });
-    expect(get()).toBe(2);
-    await vi.waitFor(() => expect(destroy.mock.calls).toEqual([[1]]));
-  });
+  test.each([true, false])(
+    'is made anew, and the old one destroyed (monotonic clock runs: %s)',
+    async (monotonicRuns) => {
+      const clock = new FakeClock();
+      const destroy = vi.fn<(n: number) => void>();
+      let made = 0;
+      const name = fresh();
+      const get = (): number => getResource(name, () => ++made, { staleAfterMillis: 1000, destroy, clock });
+      expect(get()).toBe(1);
+      clock.freeze(999, { monotonicRuns });
+      expect(get()).toBe(1);
+      clock.freeze(1000, { monotonicRuns });
+      expect(get()).toBe(2);
+      await vi.waitFor(() => expect(destroy.mock.calls).toEqual([[1]]));
+    },
+  );
 
   test('stays where no such time was named', () => {
     const clock = new FakeClock();

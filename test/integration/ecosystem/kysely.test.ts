@@ -1,9 +1,12 @@
-import { type Generated, Kysely, PostgresDialect, sql } from 'kysely';
-import Cursor from 'pg-cursor';
+import { createRequire } from 'node:module';
+import { type Generated, Kysely, type PostgresCursorConstructor, PostgresDialect, sql } from 'kysely';
 import { withPool } from 'thawpool';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { failure, until } from '../support.ts';
 import { describeLibrary, type Notes } from './contract.ts';
+
+/** It has no types of its own. */
+const Cursor = createRequire(import.meta.url)('pg-cursor') as PostgresCursorConstructor;
 
 interface Schema {
   readonly notes: { id: Generated<number>; name: string };
@@ -56,15 +59,20 @@ describe('what only Kysely does', () => {
     'has the server stop a query that is given up (%s), and goes on',
     async (inflightQueryAbortStrategy) => {
       const { pool, library } = await open();
+      const told = vi.spyOn(console, 'error').mockImplementation(() => {});
       const abort = new AbortController();
       const { signal } = abort;
       const slow = sql`select pg_sleep(600)`.execute(library.db, { signal, inflightQueryAbortStrategy });
       const failed = failure(slow);
-      await expect.poll(() => database.query("select 1 from pg_stat_activity where query like '%(600)'")).toHaveLength(1);
+      await expect
+        .poll(() => database.query("select 1 from pg_stat_activity where query like '%(600)'"))
+        .toHaveLength(1);
       abort.abort();
       expect(await failed).toMatchObject({ name: 'AbortError' });
       await until(pool, () => pool.stats().leased === 0);
       expect(await library.names()).toEqual([]);
+      expect(told).toHaveBeenCalledOnce();
+      told.mockRestore();
     },
   );
 

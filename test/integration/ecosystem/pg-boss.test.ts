@@ -1,5 +1,5 @@
-import { type ConstructorOptions, type IDatabase, PgBoss } from 'pg-boss';
-import { type PgPool, withPool } from 'thawpool';
+import { type ConstructorOptions, type Db, PgBoss } from 'pg-boss';
+import { type Transaction, withPool } from 'thawpool';
 import { simulateFreeze } from 'thawpool/testing';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { failure, type TestPool, useDatabase, usePools } from '../support.ts';
@@ -15,11 +15,13 @@ afterEach(async () => {
 /** pg-boss as it may run in a function: without what belongs to a process that is never frozen. */
 const quiet = { supervise: false, schedule: false, migrate: false, queueCacheIntervalSeconds: 86_400 } as const;
 
-function databaseOf(pool: Pick<PgPool, 'query'>): IDatabase {
+function databaseOf(pool: Pick<Transaction, 'query'>): Db {
   return { executeSql: (text, values) => pool.query(text, values) };
 }
 
-async function open(options: Partial<ConstructorOptions> = {}): Promise<TestPool & { boss: PgBoss; errors: unknown[] }> {
+async function open(
+  options: Partial<ConstructorOptions> = {},
+): Promise<TestPool & { boss: PgBoss; errors: unknown[] }> {
   const made = makePool();
   const boss = new PgBoss({ db: databaseOf(made.pool), ...quiet, ...options });
   const errors: unknown[] = [];
@@ -39,8 +41,11 @@ beforeAll(async () => {
 
 async function fetched(boss: PgBoss): Promise<string[]> {
   const jobs = await boss.fetch<{ name: string }>('notes', { batchSize: 100 });
-  await boss.complete('notes', jobs.map(({ id }) => id));
-  return jobs.map(({ data }) => data.name);
+  await boss.complete(
+    'notes',
+    jobs.map(({ id }) => id),
+  );
+  return jobs.map(({ data }) => data.name).toSorted();
 }
 
 describe('pg-boss on a pool of ours', () => {
@@ -93,7 +98,7 @@ describe('pg-boss on a pool of ours', () => {
     await killAndFreeze();
     await handler(() => boss.send('notes', { name: 'after' }), {});
     await killAndFreeze();
-    expect(await handler(() => fetched(boss), {})).toEqual(['before', 'after']);
+    expect(await handler(() => fetched(boss), {})).toEqual(['after', 'before']);
     expect([warnings, errors]).toEqual([[], []]);
   });
 

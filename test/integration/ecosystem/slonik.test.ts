@@ -1,4 +1,10 @@
-import { type CommonQueryMethods, createPool, type DatabasePool, sql, UniqueIntegrityConstraintViolationError } from 'slonik';
+import {
+  type CommonQueryMethods,
+  createPool,
+  type DatabasePool,
+  sql,
+  UniqueIntegrityConstraintViolationError,
+} from 'slonik';
 import type { PgPool } from 'thawpool';
 import { describe, expect, it } from 'vitest';
 import { slonikOn } from '../../../examples/slonik/pool-driver.ts';
@@ -21,7 +27,12 @@ function slonikBeside(pool: PgPool): Promise<DatabasePool> {
 
 const { open } = describeLibrary('Slonik', { endsPool: false, sqlState }, async (pool) => {
   const db = await slonikBeside(pool);
-  return { db, ...notesOf(db), transaction: (work) => db.transaction((tx) => work(notesOf(tx))), close: () => db.end() };
+  return {
+    db,
+    ...notesOf(db),
+    transaction: (work) => db.transaction((tx) => work(notesOf(tx))),
+    close: () => db.end(),
+  };
 });
 
 describe('what only Slonik does', () => {

@@ -254,11 +254,12 @@ describe('ending a wait', () => {
   });
 
   test('leaves no timer behind when it is served', async () => {
-    const { pool, clock } = harness({ max: 1 });
+    const { pool, clock, settle } = harness({ max: 1 });
     const lease = await pool.acquire();
     const waiting = pool.acquire();
     lease.release();
     await waiting;
+    await settle();
     expect(clock.timers).toBe(0);
   });
 

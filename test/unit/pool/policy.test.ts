@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Instant } from '../../../src/pool/clock.ts';
 import {
   creationsWanted,
+  isExpired,
   jitteredLifetime,
   judge,
   type PolicyLimits,
@@ -57,6 +58,18 @@ describe('judge', () => {
     expect(judge(slot, { ...at(0), wall: at(100).wall }, 3, given)).toBe('validate');
     expect(judge(slot, { ...at(0), monotonic: at(100).monotonic }, 3, given)).toBe('validate');
     expect(judge(slot, { wall: at(-1e6).wall, monotonic: at(99).monotonic }, 3, given)).toBe('use');
+  });
+});
+
+describe('isExpired', () => {
+  test.each([
+    [50, 49, false],
+    [50, 50, true],
+    [50, 51, true],
+    [0, 0, false],
+    [0, 1e9, false],
+  ])('of a lifetime of %i ms after %i ms is %s', (lifetimeMillis, now, expired) => {
+    expect(isExpired({ createdAt: at(0), lifetimeMillis }, at(now))).toBe(expired);
   });
 });
 

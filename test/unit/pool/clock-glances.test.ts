@@ -1,0 +1,161 @@
+import { describe, expect, test } from 'vitest';
+import { Glances, glanceOf, type Instant, systemClock } from '../../../src/pool/clock.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
+
+/** Glances by clocks and turns that are moved by hand, and how often both clocks, or the wall clock alone, were read. */
+function begin() {
+  const clock = { wall: 1000, monotonic: 5 };
+  const read = { both: 0, wall: 0 };
+  const ends: (() => void)[] = [];
+  const glances = new Glances(
+    () => {
+      read.both += 1;
+      return { ...clock };
+    },
+    () => {
+      read.wall += 1;
+      return clock.wall;
+    },
+    (callback) => void ends.push(callback),
+  );
+  return {
+    clock,
+    read,
+    ends,
+    glance: () => glances.glance(),
+    times(count: number): Instant[] {
+      return Array.from({ length: count }, () => glances.glance());
+    },
+    /** The turn is over, and the event loop polls. */
+    turn(): void {
+      for (const end of ends.splice(0)) end();
+    },
+  };
+}
+/** Readings until a turn counts as a burst, and how many the last of them then stands for besides. */
+const [burst, repeats] = [8, 31];
+
+describe('a glance', () => {
+  test('is a reading of both clocks, while it is none of many', () => {
+    const { clock, read, glance } = begin();
+    for (let n = 1; n <= 50; n += 1) {
+      clock.wall += 1;
+      clock.monotonic += 0.5;
+      expect(glance()).toEqual(clock);
+      expect(read).toEqual({ both: n, wall: 0 });
+    }
+  });
+
+  test('sees a pause of the process, or its own work, after a few in one millisecond', () => {
+    const { clock, glance, times } = begin();
+    times(burst - 1);
+    clock.monotonic += 1500;
+    expect(glance()).toEqual({ wall: 1000, monotonic: 1505 });
+  });
+
+  test('is used again in a burst, so many times and no more', () => {
+    const { clock, read, times, glance } = begin();
+    const last = times(burst).at(-1);
+    clock.wall += 5000;
+    clock.monotonic += 5000;
+    expect(new Set(times(repeats))).toEqual(new Set([last]));
+    expect(read).toEqual({ both: burst, wall: 0 });
+    expect(glance()).toEqual({ wall: 6000, monotonic: 5005 });
+    expect(read).toEqual({ both: burst + 1, wall: 1 });
+  });
+
+  test('is the same reading through a millisecond of a burst: the wall clock alone is looked at', () => {
+    const { clock, read, times } = begin();
+    const [last] = times(burst).slice(-1);
+    clock.monotonic += 0.4;
+    for (const one of times(5 * (repeats + 1))) expect(one).toBe(last);
+    expect(read).toEqual({ both: burst, wall: 5 });
+  });
+
+  test('takes as many for a burst in each millisecond', () => {
+    const { clock, read, times, glance } = begin();
+    times(burst + repeats);
+    clock.wall += 1;
+    times(burst - 1);
+    expect(read.both).toBe(2 * burst - 1);
+    clock.monotonic += 700;
+    expect(glance().monotonic).toBe(705);
+    clock.monotonic += 1;
+    expect(glance().monotonic).toBe(705);
+  });
+
+  test('counts backwards in time as another millisecond', () => {
+    const { clock, times, glance } = begin();
+    times(burst + repeats);
+    clock.wall -= 10_000;
+    clock.monotonic += 3;
+    expect(glance()).toEqual({ wall: -9000, monotonic: 8 });
+    clock.monotonic += 3;
+    expect(glance()).toEqual({ wall: -9000, monotonic: 11 });
+  });
+
+  test('never outlives its turn', () => {
+    const { clock, times, turn, glance } = begin();
+    times(burst + 1);
+    turn();
+    clock.monotonic += 60_000;
+    expect(glance()).toEqual({ wall: 1000, monotonic: 60_005 });
+  });
+
+  test('takes a whole burst again after a turn, even within the millisecond', () => {
+    const { read, times, turn } = begin();
+    times(burst + repeats);
+    turn();
+    times(burst - 1);
+    expect(read).toEqual({ both: 2 * burst - 1, wall: 0 });
+    times(2);
+    expect(read).toEqual({ both: 2 * burst, wall: 0 });
+  });
+
+  test('asks for the end of its turn once, and in each turn', () => {
+    const { clock, ends, times, turn } = begin();
+    times(burst - 1);
+    expect(ends).toHaveLength(0);
+    times(1000);
+    clock.wall += 1;
+    times(1000);
+    expect(ends).toHaveLength(1);
+    turn();
+    times(1000);
+    expect(ends).toHaveLength(1);
+  });
+});
+
+describe('a pool', () => {
+  test("glances at the process's clocks, and shares a reading in a burst only", async () => {
+    const glance = glanceOf(systemClock);
+    const before = systemClock.now();
+    const many = Array.from({ length: 3200 }, () => glance());
+    const after = systemClock.now();
+    expect(new Set(many).size).toBeLessThan(many.length);
+    for (const one of many) {
+      expect(one.wall).toBeGreaterThanOrEqual(before.wall);
+      expect(one.monotonic).toBeLessThanOrEqual(after.monotonic);
+    }
+    const last = glance();
+    await settle();
+    expect(glance()).not.toBe(last);
+  });
+
+  test('reads the clock that it was given each time, made from the clock of the process or not', () => {
+    const fake = new FakeClock();
+    const glance = glanceOf(fake);
+    for (let n = 0; n < 100; n += 1) {
+      fake.jumpWall(1);
+      expect(glance()).toEqual(fake.now());
+    }
+    let reads = 0;
+    const now = (): Instant => {
+      reads += 1;
+      return systemClock.now();
+    };
+    const own = glanceOf({ ...systemClock, now });
+    for (let n = 0; n < 100; n += 1) own();
+    expect(reads).toBe(100);
+  });
+});
