@@ -11,6 +11,7 @@ import type { Case, Results } from './model.ts';
 import { attemptSpec, contendedSpec, idleSpec } from './sections/core.ts';
 import { querySpec } from './sections/query.ts';
 import { warmSpec } from './sections/warm.ts';
+import { bestOf } from './statistics.ts';
 import { guardVerdict, TOLERATED } from './verdict.ts';
 import { LATEST, readResults } from './write.ts';
 
@@ -32,16 +33,16 @@ interface Guarded {
 /** What there is to guard of a case: every subject of ours that was measured then and is now. */
 function guarded({ sections }: Results, { id, reference, subjects }: Spec): Guarded[] {
   const found: Case | undefined = sections.flatMap((section) => section.cases).find((each) => each.id === id);
-  if (found === undefined || found.reference !== reference) return [];
-  return found.rows.flatMap(({ subject, role, ratio }) => {
-    const measured = role === 'ours' && subjects.some(({ name }) => name === subject);
-    return measured && ratio ? [{ case: found.title, subject, recorded: ratio.median }] : [];
-  });
+  const floor = found?.rows.find(({ subject }) => subject === reference);
+  if (found === undefined || floor === undefined) return [];
+  return found.rows
+    .filter(({ subject, role }) => role === 'ours' && subjects.some(({ name }) => name === subject))
+    .map(({ subject, best }) => ({ case: found.title, subject, recorded: best / floor.best }));
 }
 
 /** Its best round over the floor's best. */
-function best(samples: Samples, subject: string, reference: string): number {
-  return Math.min(...seriesOf(samples, subject)) / Math.min(...seriesOf(samples, reference));
+function ratioOf(samples: Samples, { unit, reference }: Spec, subject: string): number {
+  return bestOf(seriesOf(samples, subject), unit) / bestOf(seriesOf(samples, reference), unit);
 }
 
 /** Measures until every ratio is within its bound, three times at most. @returns one line for each that never was */
@@ -54,7 +55,7 @@ async function check(
   const verdictOf = ({ subject, recorded }: Guarded) => guardVerdict(recorded, attempts.get(subject) ?? []);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const samples = await measure(spec);
-    for (const [subject, values] of attempts) values.push(best(samples, subject, spec.reference));
+    for (const [subject, values] of attempts) values.push(ratioOf(samples, spec, subject));
     if (ratios.every((ratio) => verdictOf(ratio).pass)) break;
   }
   return ratios.flatMap((ratio) => {

@@ -1,6 +1,6 @@
 /** Measures several subjects in the same rounds, one at a time, so that what disturbs the machine disturbs all alike. */
 import type { Case, Figure, Role, Target, Unit } from './model.ts';
-import { ratios, spreadOf } from './statistics.ts';
+import { bestOf, ratios, spreadOf } from './statistics.ts';
 import { figure } from './verdict.ts';
 
 /** A subject that is ready. */
@@ -81,6 +81,7 @@ export function caseOf(
       subject: name,
       role,
       ...spreadOf(values),
+      best: bestOf(values, unit),
       ...(name !== reference && { ratio: spreadOf(ratios(values, floor)) }),
     };
   });

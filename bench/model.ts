@@ -19,6 +19,8 @@ export type Role = 'ours' | 'peer' | 'floor';
 export interface Row extends Spread {
   readonly subject: string;
   readonly role: Role;
+  /** The best round of all, which is what a busy machine disturbs least. */
+  readonly best: number;
   /** Its values over those of the reference, round by round; absent for the reference itself. */
   readonly ratio?: Spread;
 }

@@ -30,7 +30,7 @@ const STYLE = `
 `.trim();
 
 const LEGEND =
-  'Bars are medians, lines reach from 10 % to 90 % of the rounds. Blue: thawpool. Light: the least that it could cost.';
+  'Bars are medians, lines reach from 10 % to 90 % of the rounds. Blue: thawpool. Faint: the least that it could cost.';
 
 /** What is more of when it is better. */
 const MORE_IS_BETTER: ReadonlySet<Unit> = new Set(['per second', 'count']);

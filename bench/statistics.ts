@@ -1,5 +1,5 @@
 /** Middle and spread of measurements. Pure. */
-import type { Spread } from './model.ts';
+import type { Spread, Unit } from './model.ts';
 
 /**
  * Returns the value below which this share of the values lies, between two of them where it falls there.
@@ -19,6 +19,11 @@ export function quantile(values: readonly number[], share: number): number {
 /** Returns the middle of the values, and the tenths at both ends. */
 export function spreadOf(values: readonly number[]): Spread {
   return { median: quantile(values, 0.5), low: quantile(values, 0.1), high: quantile(values, 0.9) };
+}
+
+/** Returns the best value: the most of what is done in a second, the least of what is spent. */
+export function bestOf(values: readonly number[], unit: Unit): number {
+  return unit === 'per second' ? Math.max(...values) : Math.min(...values);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Whether a figure is what was to be reached, and whether a ratio has become much worse. Pure. */
-import type { Figure, Spread, Target, Unit } from './model.ts';
+import type { Figure, Role, Row, Spread, Target, Unit } from './model.ts';
 
 /** Tells whether a value is what was to be reached. */
 export function reaches(value: number, { at, value: bound }: Target): boolean {
@@ -15,6 +15,11 @@ export function figure(id: string, title: string, unit: Unit, spread: Spread, ta
 /** Returns a spread of one value, for what is counted and does not vary. */
 export function exactly(value: number): Spread {
   return { median: value, low: value, high: value };
+}
+
+/** Returns the row of a subject whose value was counted. */
+export function countedRow(subject: string, role: Role, value: number): Row {
+  return { subject, role, ...exactly(value), best: value };
 }
 
 /** A regression is more than this many times the recorded ratio; less than that can be another machine, or noise. */

@@ -153,7 +153,8 @@ function makeEndpoint(
         user,
         database,
         ssl,
-        sslnegotiation: directTls ? 'direct' : 'postgres',
+        // Not said without need: libpq before 17, behind pg-native, does not know it.
+        sslnegotiation: directTls ? 'direct' : process.env['PGSSLNEGOTIATION'] ? 'postgres' : undefined,
       });
     },
   };

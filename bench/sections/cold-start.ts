@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 import type { Context, Section } from '../context.ts';
 import { type Bundle, bundle, type Installed, install } from '../installed.ts';
 import { type Measured, ratioFigure, type Spec, type Subject, seriesOf } from '../measure.ts';
-import type { Case, Figure, Row } from '../model.ts';
-import { exactly, figure } from '../verdict.ts';
+import type { Case, Figure } from '../model.ts';
+import { countedRow, exactly, figure } from '../verdict.ts';
 
 const run = promisify(execFile);
 
@@ -74,8 +74,8 @@ function sizeCase(
   [floor, ...all]: [Weighed, ...Weighed[]],
   of: (each: Weighed) => number,
 ): Case {
-  const rows = all.map((each): Row => ({ subject: each.name, role: 'ours', ...exactly(of(each) - of(floor)) }));
-  const reference: Row = { subject: 'pg', role: 'floor', ...exactly(of(floor)) };
+  const rows = all.map((each) => countedRow(each.name, 'ours', of(each) - of(floor)));
+  const reference = countedRow('pg', 'floor', of(floor));
   return { id, title, unit: 'bytes', rounds: 1, reference: 'pg', rows: [reference, ...rows] };
 }
 

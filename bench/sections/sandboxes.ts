@@ -2,8 +2,8 @@
 import { type Lab, openLab } from '../../test/lab/lab.ts';
 import { startPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import type { Context, Section } from '../context.ts';
-import type { Case, Figure, Row } from '../model.ts';
-import { exactly, figure } from '../verdict.ts';
+import type { Case, Figure } from '../model.ts';
+import { countedRow, exactly, figure } from '../verdict.ts';
 
 const SANDBOXES = 40;
 const MAX_CONNECTIONS = 20;
@@ -58,7 +58,6 @@ async function run({ quick, say }: Context) {
   const asked = SANDBOXES * ROUNDS;
   const ours = await answered('thawpool', postgres, say);
   const theirs = await answered('pg-pool', postgres, say);
-  const row = (subject: string, role: Row['role'], value: number): Row => ({ subject, role, ...exactly(value) });
   const title = `invocations answered of ${asked}, ${SANDBOXES} sandboxes, max_connections ${MAX_CONNECTIONS}`;
   const cases: Case[] = [
     {
@@ -67,7 +66,7 @@ async function run({ quick, say }: Context) {
       unit: 'count',
       rounds: ROUNDS,
       reference: 'pg.Pool',
-      rows: [row('thawpool', 'ours', ours), row('pg.Pool', 'peer', theirs)],
+      rows: [countedRow('thawpool', 'ours', ours), countedRow('pg.Pool', 'peer', theirs)],
     },
   ];
   const figures: Figure[] = [

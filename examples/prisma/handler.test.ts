@@ -16,7 +16,7 @@ describeShop(handler);
 
 test('is typed by the client that was generated', async () => {
   const compiler = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc');
-  const checked = promisify(execFile)(process.execPath, [compiler, '-p', import.meta.dirname]);
+  const checked = promisify(execFile)(process.execPath, [compiler, '-p', '.'], { cwd: import.meta.dirname });
   const { stdout } = await checked.catch((error: { stdout: string }) => error);
-  expect(stdout.split('\n').filter((line) => line.includes('examples/prisma/'))).toEqual([]);
+  expect(stdout.split('\n').filter((line) => /^(handler|generated)/.test(line))).toEqual([]);
 });

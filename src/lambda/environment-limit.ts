@@ -6,7 +6,7 @@ import type { Permits } from '../pg/permits.ts';
 import type { CreateContext, Pool } from '../pool/index.ts';
 import { unsupportedError, waitingFor } from './environment-limit-error.ts';
 import { decode, EnvironmentSlots, type Question } from './environment-slots.ts';
-import { giveUpIdle } from './give-up-idle.ts';
+import { giveUpIdle, type IdlePool } from './give-up-idle.ts';
 import type { HeldName, Reply } from './kernel-name.ts';
 import { isOvertaken, pause, placeMillis, takeTurn } from './turn.ts';
 
@@ -14,7 +14,7 @@ import { isOvertaken, pause, placeMillis, takeTurn } from './turn.ts';
 export interface EnvironmentLimitOptions {
   readonly limit: number;
   /** Shares its limit with the pools of its name in other threads. */
-  readonly pool: Pool<unknown>;
+  readonly pool: IdlePool<unknown> & Pick<Pool<unknown>, 'options'>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

@@ -2,13 +2,16 @@
 
 import type { Lease, Pool } from '../pool/index.ts';
 
+/** Of a pool what this needs: a pool of sessions is one of anything. */
+export type IdlePool<T> = Pick<Pool<T>, 'acquire' | 'closed' | 'observe' | 'stats' | 'tryAcquire'>;
+
 /**
  * Has one idle resource closed, if there is one and nobody here waits.
  *
  * @param close - gives the lease back in such a way that its resource is destroyed
  * @returns whether a place is, or was, made free
  */
-export async function giveUpIdle<T>(pool: Pool<T>, close: (lease: Lease<T>) => void): Promise<boolean> {
+export async function giveUpIdle<T>(pool: IdlePool<T>, close: (lease: Lease<T>) => void): Promise<boolean> {
   const before = pool.stats();
   if (pool.closed || before.waiting > 0 || before.idle === 0) return false;
   const fresh = pool.tryAcquire();

@@ -19,7 +19,7 @@ export class PgLease {
    * @throws PoolError `ERR_POOL_USE_AFTER_RELEASE` once it was released, `ERR_POOL_RECLAIMED` once its invocation ended.
    */
   get client(): PgClient {
-    return this.#lease.resource.client as PgClient;
+    return this.#lease.resource.client;
   }
 
   /** @throws PoolError `ERR_POOL_DOUBLE_RELEASE` */

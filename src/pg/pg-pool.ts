@@ -143,7 +143,7 @@ export class PgPool extends pg.Pool {
   override connect(callback: ConnectCallback): void;
   override connect(given?: ConnectCallback | PgAcquireOptions): Promise<PgClient> | undefined {
     const [callback, options] = typeof given === 'function' ? [given] : [undefined, given];
-    const lent = lend(this, options, this.connect).then(({ lease }) => lease.resource.client as PgClient);
+    const lent = lend(this, options, this.connect).then(({ lease }) => lease.resource.client);
     if (callback === undefined) return followed(this[owner], lent);
     lent.then(
       (client) => process.nextTick(callback, undefined, client, client.release),

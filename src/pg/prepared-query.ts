@@ -14,7 +14,10 @@ interface ResultInternals {
   parseRow(fields: readonly unknown[]): unknown;
   addRow(row: unknown): void;
 }
-type ResultConstructor = new (rowMode: unknown, types: unknown) => ResultInternals;
+interface ResultConstructor {
+  new (rowMode: unknown, types: unknown): ResultInternals;
+  readonly prototype: Partial<ResultInternals>;
+}
 const { Result, utils } = pg as unknown as {
   readonly Result: ResultConstructor;
   readonly utils: { prepareValue(value: unknown): WireValue };
@@ -93,6 +96,8 @@ function isPlain({ name, rows, portal, binary, submit, types, callback }: AnyCon
 export function preparerOf(client: pg.ClientBase, watch: StatementWatch | undefined): Preparer | undefined {
   const { connection, pipeline, binary, _queryQueue } = client as ClientInternals;
   if (!watch?.on || connection === undefined || pipeline || binary || _queryQueue === undefined) return undefined;
+  // Not documented, and all that we need of pg beyond its messages: without it nothing is prepared, and all else works.
+  if (typeof utils?.prepareValue !== 'function' || typeof Result?.prototype.addFields !== 'function') return undefined;
   return new Preparer(client, connection, watch);
 }
 

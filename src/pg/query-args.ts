@@ -1,6 +1,7 @@
 // The arguments of a `query`, in all the forms that pg takes. It must not know who sends them, nor why not.
 
-import { AsyncResource } from 'node:async_hooks';
+// Not imported: an ES module would list its exports as it starts.
+const { AsyncResource } = process.getBuiltinModule('node:async_hooks');
 
 /** What `query` may be given besides a text: pg's config, or something that submits itself. */
 interface AnyConfig {

@@ -87,7 +87,10 @@ export function sendWithSignal(
   const start = (done: Callback): void => watch(session, signal, done, (settle) => send([copy, undefined, settle]));
   if (typeof own === 'function') return start(own as Callback);
   return new Promise((resolve, reject) => {
-    start((error, result) => (error ? reject(error) : resolve(result)));
+    start((error, result) => {
+      if (error instanceof Error) reject(error);
+      else resolve(result);
+    });
   }).catch((error: unknown) => {
     // The driver's own stack ends in the socket; this one leads to whoever asked.
     if (error instanceof Error) Error.captureStackTrace(error);

@@ -92,7 +92,7 @@ export class RowReader {
   async next(): Promise<Row[]> {
     if (this.#rows.length === 0 && this.#suspended) this.#ask(this.#suspended);
     while (this.#rows.length === 0 || !this.#settled) {
-      if (this.#error !== undefined) throw this.#error;
+      if (this.#error !== undefined) throw this.#error as Error;
       if (this.#over) return [];
       await this.#nextTurn();
     }

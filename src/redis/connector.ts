@@ -62,7 +62,7 @@ export class RedisConnector implements ResourceFactory<RedisSession> {
     // Ends the socket at any stage: a client that is destroyed while it connects leaves its socket open (6.3, lib/client/socket.js).
     const cutter = new AbortController();
     const cut = (): void => cutter.abort();
-    const client = make(this.#clientOptions(context, cutter.signal)) as unknown as RedisClient;
+    const client = make(this.#clientOptions(cutter.signal)) as unknown as RedisClient;
     let session: RedisSession | undefined;
     // Not in this turn of the client's: it has yet to fail what still runs with the error itself.
     const dead = (error: unknown): void => queueMicrotask(() => context.broken(error));
@@ -83,7 +83,7 @@ export class RedisConnector implements ResourceFactory<RedisSession> {
       if (!client.isReady) throw new Error('Socket closed unexpectedly');
       // The whole handshake is sent at once: one round trip.
       if (handshakeAt !== undefined) context.roundTrip(performance.now() - handshakeAt);
-      session = new RedisSession(client, database, cut);
+      session = new RedisSession(client, database);
       return session;
     } catch (error) {
       cut();
@@ -94,12 +94,17 @@ export class RedisConnector implements ResourceFactory<RedisSession> {
   }
 
   /** Made anew for each client: node-redis writes into what it is given. */
-  #clientOptions({ budgetMillis }: CreateContext, signal: AbortSignal): RedisClientOptions {
+  #clientOptions(signal: AbortSignal): RedisClientOptions {
     const { tls, host, port, path, username, password, database } = this.#place;
     const socket = {
       ...(path === undefined ? { host, port } : { path }),
-      ...(tls && { ...(process.getBuiltinModule('node:net').isIP(host) === 0 && { servername: host }), ...this.#settings.tls, tls: true }),
-      connectTimeout: budgetMillis,
+      ...(tls && {
+        ...(process.getBuiltinModule('node:net').isIP(host) === 0 && { servername: host }),
+        ...this.#settings.tls,
+        tls: true,
+      }),
+      // The pool's budget holds, by the signal: a limit of the client's own would end the wait with less to say.
+      connectTimeout: 0,
       // A dead client is replaced by the pool, which knows what was frozen meanwhile.
       reconnectStrategy: false,
       signal,

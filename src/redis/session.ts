@@ -37,20 +37,15 @@ export class RedisSession {
   readonly #send: Send;
   readonly #left = new Set<Leftover>();
   readonly #database: number;
-  readonly #cut: () => void;
   #running = 0;
   /** The pool itself is sending, in this turn. */
   #ours = false;
   #idle: (() => void)[] = [];
 
-  /**
-   * @param database - the one that it is connected to
-   * @param cut - ends its socket, at whatever stage it is
-   */
-  constructor(client: RedisClient, database: number, cut: () => void) {
+  /** @param database - the one that it is connected to */
+  constructor(client: RedisClient, database: number) {
     this.client = client;
     this.#database = database;
-    this.#cut = cut;
     const given = client as unknown as ClientInternals;
     const internals = given._self ?? given;
     this.#send = internals.sendCommand.bind(client);
@@ -117,7 +112,6 @@ export class RedisSession {
     } catch {
       // node-redis 5 throws where there is nothing left to end.
     }
-    this.#cut();
   }
 
   /** Keeps count of commands and of what they leave behind, and refuses those of somebody whose lease is over. */

@@ -1,7 +1,7 @@
 // The events of every pool on `diagnostics_channel`, one channel for each kind: `thawpool:pool:acquired` and so on. A pool is
 // observed only while somebody subscribes, so that its hot path pays nothing otherwise.
 
-import { type Channel, channel } from 'node:diagnostics_channel';
+import type { Channel } from 'node:diagnostics_channel';
 import type { Instant, PoolEvent } from '../pool/index.ts';
 import { type MeteredPool, poolsOf } from './metered-pool.ts';
 
@@ -48,6 +48,7 @@ export function announce(pool: MeteredPool): void {
 }
 
 function makeChannels(): Map<string, Channel> {
+  const { channel } = process.getBuiltinModule('node:diagnostics_channel');
   const made = new Map<string, Channel>();
   for (const type of Object.keys(types)) {
     const one = channel(`thawpool:pool:${type}`);

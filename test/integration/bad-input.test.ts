@@ -335,7 +335,7 @@ describe('warnings', () => {
     ['verify', true, 'a function'],
     ['Promise', {}, 'a function'],
   ])('have pg’s option %s be what it must', (name, value, wanted) => {
-    const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
+    const shown = typeof value === 'object' ? '[object Object]' : JSON.stringify(value);
     expect(thrown(() => makePool({ [name]: value })).message).toBe(
       `${name} must be ${wanted}, got ${shown}. See ERR_POOL_INVALID_OPTION.`,
     );

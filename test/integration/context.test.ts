@@ -15,9 +15,10 @@ const run = (script: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const args = ['--conditions=@thawpool/source', '--input-type=module', '-e', script];
     const env = { PATH: process.env['PATH'], URL: database.connectionString };
-    execFile(process.execPath, args, { env, timeout: 30_000 }, (error, stdout) =>
-      error ? reject(error) : resolve(stdout),
-    );
+    execFile(process.execPath, args, { env, timeout: 30_000 }, (error, stdout) => {
+      if (error instanceof Error) reject(error);
+      else resolve(stdout);
+    });
   });
 
 const store = new AsyncLocalStorage<string>();

@@ -95,6 +95,16 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
     expect(Object.keys(proxy().since(before).frontend)).toEqual(['Query']);
   });
 
+  it('costs a warm invocation three messages for a statement that it has sent before', async () => {
+    const { pool } = makePool({ connectionString: through(proxy().port) });
+    const handler = wrap((_event, { db }) => db.query('select $1::int', [1]), { pool });
+    for (let time = 0; time < 2; time += 1) await handler({}, makeContext());
+    const before = proxy().snapshot();
+    for (let time = 0; time < 3; time += 1) await handler({}, makeContext());
+    expect(proxy().since(before)).toMatchObject({ opened: 0, frontend: { Bind: 3, Execute: 3, Sync: 3 } });
+    expect(Object.keys(proxy().since(before).frontend).toSorted()).toEqual(['Bind', 'Execute', 'Sync']);
+  });
+
   it('passes on what the handler throws, and ends the invocation', async () => {
     const { pool, warnings } = makePool();
     const error = new Error('of the handler');

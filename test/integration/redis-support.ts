@@ -17,6 +17,7 @@ export function useRedis(options?: TestRedisOptions): () => TestRedis {
     server = await startRedis(options);
   });
   afterEach(async () => {
+    server?.suspend(false);
     await server?.start();
     await server?.command('FLUSHALL');
   });

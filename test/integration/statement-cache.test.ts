@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { PgPool } from 'thawpool';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { failure, through, useDatabase, usePools, useProxy } from './support.ts';
@@ -159,6 +160,21 @@ describe('a statement that is not good any more', () => {
     expect((await pool.query({ text: select, values: [1], rowMode: 'array' })).rows).toEqual([[1, 'one']]);
   });
 
+  it('is read by the parsers of its client when it is prepared anew', async () => {
+    const parse = (value: string): string => `mine: ${value}`;
+    const { pool } = makePool({ types: { getTypeParser: () => parse } as unknown as pg.CustomTypesConfig });
+    await warmUp(pool, select, [1]);
+    await database.query('alter table changing add column more int default 7');
+    expect((await pool.query(select, [1])).rows).toEqual([{ id: 'mine: 1', note: 'mine: one', more: 'mine: 7' }]);
+    await database.query('alter table changing drop column more');
+  });
+
+  it('leaves the session as clean as it would without a name', async () => {
+    const { pool } = makePool();
+    await warmUp(pool, `select set_config('mine.word', $1, false)`, ['left behind']);
+    expect((await pool.query(`select current_setting('mine.word', true) as word`)).rows).toEqual([{ word: '' }]);
+  });
+
   it('is prepared anew before whatever was sent behind it', async () => {
     const { pool } = makePool();
     await warmUp(pool, select, [1]);
@@ -312,10 +328,12 @@ describe('a statement that is not good any more', () => {
   it('that is driven out while it waits for its turn goes without a name', async () => {
     const { pool } = makePool({ statementCache: 1 });
     await pool.use(async (client) => {
-      for (const n of [1, 2]) await client.query(`select $1::int as c${n}`, [n]).catch(() => {});
-      const both = [1, 2].map((n) => client.query(`select $1::int as c${n}`, [n]));
-      await client.query('select $1::int as c2', [2]);
-      expect((await Promise.all(both)).map(({ rows }) => rows)).toEqual([[{ c1: 1 }], [{ c2: 2 }]]);
+      const run = (n: number) => client.query(`select $1::int as c${n}`, [n]);
+      await run(1);
+      const before = client.query('select 0');
+      const behind = [1, 2, 2].map(run);
+      await before;
+      expect((await Promise.all(behind)).map(({ rows }) => rows)).toEqual([[{ c1: 1 }], [{ c2: 2 }], [{ c2: 2 }]]);
       expect(await prepared(client as unknown as PgPool)).toEqual(['select $1::int as c2']);
     });
   });

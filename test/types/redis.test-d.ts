@@ -69,7 +69,7 @@ describe('cached()', () => {
     expectTypeOf(order.invalidate).parameters.toEqualTypeOf<[id: number, part?: string | undefined]>();
     // @ts-expect-error: not its argument
     await order.invalidate('1');
-    cached((id: number) => id, { ttlMillis: 1, key: (id) => `${id.toFixed(0)}` });
+    cached((id: number) => id, { ttlMillis: 1, key: (id) => id.toFixed(0) });
   });
 
   it('takes a pool of Redis connections as a store: pins a structural type that drifted from node-redis’s', () => {

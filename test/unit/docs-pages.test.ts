@@ -40,5 +40,7 @@ describe.each(['sizing.md', 'troubleshooting.md'])('%s', (name) => {
 it('troubleshooting.md has a row for each code of errors.md, and for no other', () => {
   const codes = [...read(resolve(docs, 'errors.md')).matchAll(/^### (ERR_POOL_\w+)$/gm)].map(([, code]) => code);
   const [, table = ''] = read(resolve(docs, 'troubleshooting.md')).split('## Errors of thawpool');
-  expect([...table.matchAll(/^\| \[`(ERR_POOL_\w+)`\]/gm)].map(([, code]) => code)).toEqual(codes);
+  expect([...table.matchAll(/^\| \[`(ERR_POOL_\w+)`\]/gm)].map(([, code]) => code).toSorted()).toEqual(
+    codes.toSorted(),
+  );
 });

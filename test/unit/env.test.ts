@@ -51,6 +51,7 @@ describe('the table', () => {
       THAWPOOL_MAX: 'max',
       THAWPOOL_MAX_IDLE: 'maxIdle',
       THAWPOOL_MAX_PER_ENVIRONMENT: 'maxPerEnvironment',
+      THAWPOOL_STATEMENT_CACHE: 'statementCache',
       THAWPOOL_ACQUIRE_TIMEOUT_MS: 'acquireTimeoutMillis',
       THAWPOOL_IDLE_TIMEOUT_MS: 'idleTimeoutMillis',
       THAWPOOL_MAX_LIFETIME_MS: 'maxLifetimeMillis',

@@ -150,11 +150,11 @@ describe('dropping one', () => {
     const name = fresh();
     const first = getResource(name, () => flight.promise);
     const dropped = dropResource(name);
-    getResource(name, () => 'second' as unknown);
+    getResource(name, () => 'second');
     flight.reject(new Error('late'));
     await expect(first).rejects.toThrow('late');
     await dropped;
-    expect(getResource(name, () => 'third' as unknown)).toBe('second');
+    expect(getResource(name, () => 'third')).toBe('second');
   });
 
   test('warns of a destroy that fails, and throws nothing', async () => {

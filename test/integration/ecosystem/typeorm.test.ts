@@ -95,4 +95,27 @@ describe('what only TypeORM does', () => {
     expect(await failure(pool.query('select * from tags'))).toMatchObject({ code: '42P01' });
     expect(pool.stats()).toMatchObject({ leased: 0 });
   });
+
+  it('reads from one pool and writes to another, where it is told which is which', async () => {
+    const { pool: reader } = await open();
+    const { pool: writer } = await open();
+    const Pool = function lent({ application_name: name }: pg.PoolConfig): PgPool {
+      return name === 'reader' ? reader : writer;
+    };
+    const source = new DataSource({
+      type: 'postgres',
+      driver: { ...pg, Pool },
+      entities: [NoteEntity],
+      replication: { master: { applicationName: 'writer' }, slaves: [{ applicationName: 'reader' }] },
+    });
+    await source.initialize();
+    const lent = (pool: PgPool): Promise<unknown> => new Promise((resolve) => void pool.once('acquire', resolve));
+    const used = [lent(writer), lent(reader)];
+    const { add, names } = notesOf(source.manager);
+    await add('a');
+    await used[0];
+    expect(await names()).toEqual(['a']);
+    await used[1];
+    await source.destroy();
+  });
 });

@@ -79,9 +79,9 @@ describe('caseOf', () => {
       ['ours', [3, 20, 8]],
     ]);
     const { rows } = caseOf(spec({}).made, samples);
-    expect(rows.map(({ subject, median, ratio }) => [subject, median, ratio?.median])).toEqual([
-      ['floor', 2, undefined],
-      ['ours', 8, 3],
+    expect(rows.map(({ subject, median, best, ratio }) => [subject, median, best, ratio?.median])).toEqual([
+      ['floor', 2, 1, undefined],
+      ['ours', 8, 3, 3],
     ]);
   });
 

@@ -57,7 +57,7 @@ describe('picture', () => {
   });
 
   it('draws what costs nothing as a thin line, and no whisker where nothing varies', () => {
-    const row = { subject: 'nothing', role: 'ours', median: 0, low: 0, high: 0 } as const;
+    const row = { subject: 'nothing', role: 'ours', median: 0, low: 0, high: 0, best: 0 } as const;
     const empty = picture('', '', [{ ...idle, rows: [row] }]);
     expect(barWidths(empty)).toEqual([1]);
     expect(empty).not.toContain('class="tp-whisker" d=');

@@ -11,9 +11,9 @@ export const idle: Case = {
   rounds: 5,
   reference: 'floor',
   rows: [
-    { subject: 'floor', role: 'floor', ...spread(50) },
-    { subject: 'thawpool', role: 'ours', ...spread(100), ratio: spread(2) },
-    { subject: 'pg-pool', role: 'peer', ...spread(2000), ratio: spread(40) },
+    { subject: 'floor', role: 'floor', ...spread(50), best: 20 },
+    { subject: 'thawpool', role: 'ours', ...spread(100), best: 40, ratio: spread(2) },
+    { subject: 'pg-pool', role: 'peer', ...spread(2000), best: 900, ratio: spread(40) },
   ],
 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { quantile, ratios, spreadOf } from '../../../bench/statistics.ts';
+import { bestOf, quantile, ratios, spreadOf } from '../../../bench/statistics.ts';
 
 describe('quantile', () => {
   it('is the middle value of an odd number of values, in whatever order', () => {
@@ -29,6 +29,13 @@ describe('spreadOf', () => {
   it('gives the median and the tenths at both ends', () => {
     const values = Array.from({ length: 11 }, (_, n) => n * 10);
     expect(spreadOf(values)).toEqual({ median: 50, low: 10, high: 90 });
+  });
+});
+
+describe('bestOf', () => {
+  it('is the least of what is spent and the most of what is done in a second', () => {
+    expect(bestOf([3, 1, 2], 'ns')).toBe(1);
+    expect(bestOf([3, 1, 2], 'per second')).toBe(3);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exactly, figure, guardVerdict, reaches } from '../../../bench/verdict.ts';
+import { countedRow, exactly, figure, guardVerdict, reaches } from '../../../bench/verdict.ts';
 
 describe('reaches', () => {
   it.each([
@@ -28,6 +28,12 @@ describe('figure', () => {
 describe('exactly', () => {
   it('has no spread', () => {
     expect(exactly(3)).toEqual({ median: 3, low: 3, high: 3 });
+  });
+});
+
+describe('countedRow', () => {
+  it('is a row without a spread, whose best is its value', () => {
+    expect(countedRow('a', 'ours', 3)).toEqual({ subject: 'a', role: 'ours', median: 3, low: 3, high: 3, best: 3 });
   });
 });
 

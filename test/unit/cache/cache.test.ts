@@ -12,7 +12,7 @@ function heldStore() {
     async (...args: [...A, { readonly signal: AbortSignal }]): Promise<Awaited<R>> => {
       const gate = deferred();
       const context = args.at(-1) as { readonly signal: AbortSignal };
-      calls.push({ what: `${what} ${String(args[0])}`, signal: context.signal, go: gate.resolve, fail: gate.reject });
+      calls.push({ what: `${what} ${args[0] as string}`, signal: context.signal, go: gate.resolve, fail: gate.reject });
       await gate.promise;
       return await call(...(args as unknown as A));
     };

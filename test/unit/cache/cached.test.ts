@@ -105,7 +105,7 @@ describe('a cached function', () => {
   });
 
   test('rejects where its arguments have no key, and does not run', async () => {
-    const fn = vi.fn(async (_: unknown) => 1);
+    const fn = vi.fn<(argument: unknown) => Promise<number>>().mockResolvedValue(1);
     const kept = cached(fn, { ttlMillis: 1000 });
     await expect(kept(new Map())).rejects.toMatchObject({ code: 'ERR_POOL_CACHE_KEY' });
     expect(fn).not.toHaveBeenCalled();

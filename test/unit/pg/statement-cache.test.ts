@@ -35,14 +35,18 @@ describe('what is kept', () => {
     'update a set b = $1',
     'delete from a where b = $1',
     'values ($1)',
-  ])('is a text that runs by a plan: %s', (text) => void expect(kept(makeCache(), text).text).toBe(text));
+  ])('is a text that runs by a plan: %s', (text) => {
+    expect(kept(makeCache(), text).text).toBe(text);
+  });
 
   it.each([
     'with a as (select $1) select * from a',
     'merge into a using b on a.id = $1 when matched then delete',
     '((select $1) union select 2)',
     '-- name: one\n/* two */ select $1',
-  ])('is also a text that begins otherwise: %s', (text) => void expect(kept(makeCache(), text).text).toBe(text));
+  ])('is also a text that begins otherwise: %s', (text) => {
+    expect(kept(makeCache(), text).text).toBe(text);
+  });
 
   it.each([
     'explain select $1',
@@ -199,7 +203,9 @@ describe('a refusal before the statement ran', () => {
 
   it.each(['57014', '57P01', '40001', '53300', '0A001', 'A0A000', '08P01', '', undefined])(
     'is its own otherwise: %s',
-    (code) => void expect(isStale(code)).toBe(false),
+    (code) => {
+      expect(isStale(code)).toBe(false);
+    },
   );
 });
 

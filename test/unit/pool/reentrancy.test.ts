@@ -97,6 +97,43 @@ describe('an observer that throws', () => {
     await pool.warm();
     expect(count).toBe(before);
   });
+
+  test('hears nothing of the event in which another has it stopped, nor does one that it adds', async () => {
+    const { pool } = harness();
+    const heard: string[] = [];
+    let stopped = false;
+    const first = pool.observe(({ type }) => {
+      heard.push(`first ${type}`);
+      if (stopped || type !== 'acquired') return;
+      stopped = true;
+      second();
+      pool.observe((event) => void heard.push(`third ${event.type}`));
+    });
+    const second = pool.observe(({ type }) => void heard.push(`second ${type}`));
+    await pool.warm();
+    const from = heard.indexOf('first acquired');
+    expect(heard[from - 1]).toBe('second transition');
+    expect(heard.slice(from)).toEqual([
+      'first acquired',
+      'first released',
+      'third released',
+      'first transition',
+      'third transition',
+    ]);
+    first();
+  });
+
+  test('hears each event once, however often it was added, and none once it was stopped', async () => {
+    const { pool } = harness();
+    let releases = 0;
+    const observer = ({ type }: PoolEvent): void => void (releases += Number(type === 'released'));
+    const stops = [pool.observe(observer), pool.observe(observer)];
+    await pool.warm();
+    expect(releases).toBe(1);
+    stops[0]?.();
+    await pool.warm();
+    expect(releases).toBe(1);
+  });
 });
 
 describe('an observer that acquires', () => {

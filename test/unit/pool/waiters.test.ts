@@ -201,6 +201,28 @@ describe('a wait', () => {
     expect(ends).toEqual(['1 timed out', '2 timed out']);
   });
 
+  test('ends with the others that a pause has made overdue', async () => {
+    const { clock, ends, wait } = begin();
+    wait(1, { budget: 100 });
+    wait(2, { budget: 130 });
+    wait(3, { budget: 201 });
+    clock.freeze(200, { monotonicRuns: true });
+    await clock.turn();
+    expect(ends).toEqual(['1 timed out', '2 timed out']);
+  });
+
+  test('ends when the timer fires, also by timers that run ahead of the clock', async () => {
+    const { clock, ends, wait } = begin();
+    const start = clock.now();
+    clock.now = () => start;
+    wait(1, { budget: 100 });
+    wait(2, { budget: 150 });
+    await clock.advance(100);
+    expect(ends).toEqual(['1 timed out']);
+    await clock.advance(50);
+    expect(ends).toEqual(['1 timed out', '2 timed out']);
+  });
+
   test('ends when its own budget does, whoever was served before it', async () => {
     const { clock, queue, ends, wait } = begin();
     wait(1);
