@@ -40,7 +40,8 @@ export interface LifecycleOptions {
 
 /** Whoever writes metrics down. */
 export interface Meter {
-  ended(requestId: string | undefined, alone: boolean): Promise<void> | void;
+  /** @param deadline - wall clock, milliseconds since 1970: the invocation may not be held up beyond it */
+  ended(requestId: string | undefined, alone: boolean, deadline?: number): Promise<void> | void;
 }
 
 interface Active extends Invocation {
@@ -59,6 +60,7 @@ export class Lifecycle {
   readonly #options: LifecycleOptions;
   readonly #active = new Set<Active>();
   readonly #byContext = new WeakMap<object, Active>();
+  readonly #meters: Set<Meter>;
   /** Set on Lambda Managed Instances, where one process serves several invocations at once and is not frozen. */
   readonly #concurrent: boolean;
   /** On Lambda proper the next invocation begins only when the last one is over. */
@@ -68,6 +70,7 @@ export class Lifecycle {
   constructor(pool: LifecyclePool, options: LifecycleOptions) {
     this.#pool = pool;
     this.#options = options;
+    this.#meters = new Set(options.meter && [options.meter]);
     this.#concurrent = Boolean(options.env['AWS_LAMBDA_MAX_CONCURRENCY']);
     this.#oneAtATime = Boolean(options.env['AWS_LAMBDA_RUNTIME_API']) && !this.#concurrent;
     this.#lastSeen = options.clock.now();
@@ -116,8 +119,18 @@ export class Lifecycle {
     this.#leave(active);
     const alone = this.#active.size === 0;
     if (alone) await this.#pool.freeze();
-    if (this.#options.meter) await this.#options.meter.ended(active.requestId, alone);
+    if (this.#meters.size > 0) await this.#tellMeters(active, alone);
     this.#lastSeen = this.#options.clock.now();
+  }
+
+  /** Has one more hear of the end of each invocation, which waits for it. @returns stops that */
+  addMeter(meter: Meter): () => void {
+    this.#meters.add(meter);
+    return () => void this.#meters.delete(meter);
+  }
+
+  async #tellMeters({ requestId, deadline }: Invocation, alone: boolean): Promise<void> {
+    await Promise.allSettled([...this.#meters].map(async (meter) => meter.ended(requestId, alone, deadline)));
   }
 
   /** Invocations whose end was not seen: here the next one has begun, elsewhere their time is up. */
@@ -152,7 +165,7 @@ export class Lifecycle {
   /** After this the process may be killed: what is to be told of it is told now. */
   async #expire(invocation: Active, graceMillis: number): Promise<void> {
     await this.#pool.expire(invocation, graceMillis);
-    if (this.#active.has(invocation)) await this.#options.meter?.ended(invocation.requestId, true);
+    if (this.#active.has(invocation)) await this.#tellMeters(invocation, true);
   }
 }
 

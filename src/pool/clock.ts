@@ -36,6 +36,7 @@ export class Glances {
   readonly #now: () => Instant;
   readonly #wall: () => number;
   readonly #atTurnsEnd: (callback: () => void) => void;
+  // Stryker disable next-line ObjectLiteral: the first reading is of another millisecond either way
   #last: Instant = { wall: 0, monotonic: 0 };
   #alike = 0;
   #left = 0;

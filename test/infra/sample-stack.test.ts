@@ -173,6 +173,8 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
     const [endpoint, ...others] = Object.values(resourcesOf(template, 'AWS::EC2::VPCEndpoint'));
     expect(others).toEqual([]);
     expect(textOf(endpoint?.Properties['ServiceName'])).toContain('.secretsmanager');
+    // It is paid for by the zone.
+    expect(endpoint?.Properties['SubnetIds']).toHaveLength(1);
     for (const name of OURS) expect(functionOf(template, name).VpcConfig?.SubnetIds, name).toHaveLength(2);
   });
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Glances, glanceOf, type Instant, systemClock } from '../../../src/pool/clock.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 
@@ -140,6 +140,17 @@ describe('a pool', () => {
     const last = glance();
     await settle();
     expect(glance()).not.toBe(last);
+  });
+
+  test('has one reading for all of a burst in a millisecond', async () => {
+    await settle();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const glance = glanceOf(systemClock);
+      expect(new Set(Array.from({ length: 3200 }, () => glance())).size).toBeLessThanOrEqual(burst);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('reads the clock that it was given each time, made from the clock of the process or not', () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Waiter, WaiterQueue } from '../../../src/pool/waiters.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { fc } from '../../support/fast-check.ts';
@@ -332,6 +332,79 @@ describe('a wait', () => {
   });
 });
 
+describe('however many wait,', () => {
+  /** Counts how often the queue asks when somebody is due. */
+  function counting() {
+    const world = begin();
+    let asked = 0;
+    return {
+      ...world,
+      wait(name: number, budget: number): void {
+        const since = world.clock.now();
+        const { now } = world.clock;
+        world.clock.now = () => ({
+          wall: since.wall,
+          get monotonic() {
+            asked += 1;
+            return since.monotonic;
+          },
+        });
+        world.wait(name, { budget });
+        world.clock.now = now;
+      },
+      asked(): number {
+        const count = asked;
+        asked = 0;
+        return count;
+      },
+    };
+  }
+
+  test('a timer looks no further than the first that is not due, as long as all have the same budget', async () => {
+    const { clock, queue, wait, asked, ends } = counting();
+    for (let name = 0; name < 500; name += 1) wait(name, 100);
+    await clock.advance(50);
+    for (let name = 500; name < 1000; name += 1) wait(name, 100);
+    for (let n = 0; n < 499; n += 1) queue.shift();
+    asked();
+    await clock.advance(50);
+    expect(ends).toEqual(['499 timed out']);
+    expect(asked()).toBeLessThan(10);
+  });
+
+  test('a timer looks no further either once those with another budget have left', async () => {
+    const { clock, wait, asked, drain, ends } = counting();
+    wait(1, 9000);
+    wait(2, 50);
+    drain();
+    for (let name = 0; name < 500; name += 1) wait(name, 200);
+    await clock.advance(10);
+    for (let name = 500; name < 1000; name += 1) wait(name, 200);
+    asked();
+    await clock.advance(60);
+    expect(ends).toEqual([]);
+    expect(asked()).toBeLessThan(10);
+  });
+
+  test('everybody is given a place a few times at most', () => {
+    const { queue, wait } = begin();
+    let places = 0;
+    for (let name = 0; name < 1000; name += 1) {
+      const waiter = wait(name);
+      let { place } = waiter;
+      Object.defineProperty(waiter, 'place', {
+        get: () => place,
+        set: (value: number) => {
+          places += 1;
+          place = value;
+        },
+      });
+    }
+    expect(places).toBeLessThan(2000);
+    expect(queue.size).toBe(1000);
+  });
+});
+
 describe('the timer', () => {
   test('is one for all, however many wait', () => {
     const { clock } = filled(1, 2, 3);
@@ -364,6 +437,24 @@ describe('the timer', () => {
     await clock.advance(50);
     expect(ends).toEqual(['3 timed out']);
     expect([clock.timers, set]).toEqual([0, [50]]);
+  });
+
+  test('is looked after once in each turn in which nobody waited', async () => {
+    const { wait, drain } = begin();
+    const nextTick = vi.spyOn(process, 'nextTick');
+    try {
+      for (let turn = 1; turn <= 3; turn += 1) {
+        nextTick.mockClear();
+        for (let n = 0; n < 5; n += 1) {
+          wait(n);
+          drain();
+        }
+        expect(nextTick).toHaveBeenCalledTimes(1);
+        await settle();
+      }
+    } finally {
+      nextTick.mockRestore();
+    }
   });
 
   test('is set anew for who is still waiting, and for whole milliseconds', async () => {
