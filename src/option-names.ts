@@ -86,8 +86,6 @@ const known: ReadonlySet<string> = new Set([
   ...own,
 ]);
 
-const byPlainName: ReadonlyMap<string, string> = new Map([...known].map((name) => [plainName(name), name]));
-
 /**
  * Looks at the names of options. One that is nearly ours is a problem, because leaving it out silently would leave a
  * default in force that somebody meant to change; one that means nothing here is worth a warning.
@@ -115,6 +113,8 @@ function shown(value: unknown): string {
 
 function nearest(name: string): string | undefined {
   const plain = plainName(name);
+  // Made here: each cold start would make it, and a name that is wrong is rare.
+  const byPlainName = new Map([...known].map((each) => [plainName(each), each]));
   const same = byPlainName.get(plain) ?? elsewhere[plain];
   if (same !== undefined) return same;
   // A slip in a short word makes another word of it: port is no misspelt sort.

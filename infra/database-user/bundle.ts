@@ -1,6 +1,6 @@
 /** Bundles the function that makes database users: one ESM file with pg and thawpool in it; the AWS SDK is Lambda's own. */
 import { createRequire } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 
 /** pg is CommonJS: inside an ES module its `require` of Node's own modules needs one made for it. */
 const banner = `import { createRequire as thawpoolCreateRequire } from 'node:module';
@@ -25,10 +25,4 @@ export function bundleDatabaseUser(outfile: string): void {
     legalComments: 'none',
     logLevel: 'warning',
   });
-}
-
-// import.meta.main is younger than some versions of Node.js 22.
-const [, main] = process.argv;
-if (main !== undefined && pathToFileURL(main).href === import.meta.url) {
-  bundleDatabaseUser(fileURLToPath(new URL('../../dist/infra/database-user/index.mjs', import.meta.url)));
 }

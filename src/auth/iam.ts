@@ -8,7 +8,7 @@ import { type AwsHost, dsqlHost, plainHost, rdsHost } from './iam-hosts.ts';
 import { type AwsCredentials, dsqlSigner, rdsSigner } from './iam-signers.ts';
 import { type TokenSigner, TokenStore } from './iam-tokens.ts';
 import { inspected } from './inspected.ts';
-import { isLocal } from './tls.ts';
+import { isLocal } from './local-host.ts';
 
 /** Holds what {@link iamCredentials} and {@link dsqlCredentials} have in common. */
 export interface AwsTokenOptions {

@@ -39,6 +39,7 @@ export function attempt(client: pg.Client, options: AttemptOptions): Promise<Ses
   leaveOut(client, options);
   return new Promise((resolve, reject) => {
     let session: Session | undefined;
+    let asked = false;
     // Stays for good: an error that nobody hears ends the process, and between two invocations the next event with it.
     client.on('error', (error) => {
       // What the driver says of a socket that we have closed is no news.
@@ -50,14 +51,16 @@ export function attempt(client: pg.Client, options: AttemptOptions): Promise<Ses
     client.on('end', () => {
       if (session !== undefined) context.broken(new Error('Connection terminated unexpectedly'));
     });
-    signal.addEventListener('abort', abort, { once: true });
+    // Hooks that never come to an end hear of nothing.
+    const giveUp = (): void => (asked ? fail(signal.reason) : abort());
+    signal.addEventListener('abort', giveUp, { once: true });
     const fail = (error: unknown): void => {
-      signal.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', giveUp);
       abort();
       reject(signal.aborted ? signal.reason : error);
     };
     const succeed = (made: Session): void => {
-      signal.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', giveUp);
       session = made;
       // pg acts on `close`, some turns later; after a thaw the end itself must count, before anybody gets the client.
       connection?.stream.once('end', () => context.broken(new Error('Connection terminated unexpectedly')));
@@ -69,6 +72,7 @@ export function attempt(client: pg.Client, options: AttemptOptions): Promise<Ses
       if (refused) return fail(refused);
       const made = new Session(client, options.rules);
       if (options.hooks === undefined) return succeed(made);
+      asked = true;
       askedOf(made, options.hooks).then(() => succeed(made), fail);
     });
   });

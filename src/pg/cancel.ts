@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { type Clock, systemClock } from '../pool/index.ts';
 
 /** Whom to cancel, and how to reach the server that runs it. */
 export interface CancelTarget {
@@ -8,6 +9,9 @@ export interface CancelTarget {
   readonly secretKey: number;
   readonly ssl: pg.ClientConfig['ssl'];
 }
+
+/** What waits are bounded by. */
+export type Timers = Pick<Clock, 'setTimer' | 'clearTimer'>;
 
 /** What `pg.Connection` has and its types do not name (pg 8.23, lib/connection.js). */
 interface CancelConnection extends pg.Connection {
@@ -23,7 +27,11 @@ interface CancelConnection extends pg.Connection {
  * @returns whether the server has taken note, once it has or cannot be reached; never rejects. The server closes the
  * connection when it has told the session's process, so that no cancel is on its way any more; otherwise one may be.
  */
-export function sendCancel(target: CancelTarget, budgetMillis: number): Promise<boolean> {
+export function sendCancel(
+  target: CancelTarget,
+  budgetMillis: number,
+  clock: Timers = systemClock,
+): Promise<boolean> {
   const { host, port, processId, secretKey, ssl } = target;
   const connection = new pg.Connection({ ssl }) as CancelConnection;
   return new Promise((resolve) => {
@@ -32,8 +40,7 @@ export function sendCancel(target: CancelTarget, budgetMillis: number): Promise<
       sent = false;
       connection.stream.destroy();
     };
-    const timer = setTimeout(giveUp, budgetMillis);
-    timer.unref();
+    const timer = clock.setTimer(giveUp, budgetMillis);
     const cancel = (): void => {
       sent = true;
       connection.cancel(processId, secretKey);
@@ -42,7 +49,7 @@ export function sendCancel(target: CancelTarget, budgetMillis: number): Promise<
     connection.on('connect', () => (ssl ? connection.requestSsl() : cancel()));
     connection.on('sslconnect', cancel);
     connection.once('end', () => {
-      clearTimeout(timer);
+      clock.clearTimer(timer);
       resolve(sent);
     });
     if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);

@@ -9,6 +9,8 @@ export interface ClientInternals {
   readonly _ending?: boolean;
   readonly _activeQuery?: PendingQuery | null;
   readonly _queryQueue?: PendingQuery[];
+  /** What a pipelining client has sent behind the active one. */
+  readonly _sentQueryQueue?: PendingQuery[];
   readonly pipeline?: boolean;
   readonly binary?: boolean;
   readonly connection?: pg.Connection;
@@ -20,5 +22,7 @@ export interface ClientInternals {
 /** A query that has not been answered. */
 export interface PendingQuery {
   text?: string;
+  /** Set once it is to end before its time: nothing of it is sent any more. */
+  stopped?: boolean;
   handleError(error: unknown, connection: unknown): void;
 }

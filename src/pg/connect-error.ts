@@ -1,7 +1,7 @@
 // What a connection that cannot be made has failed for, and what to do. Loaded when the first one has failed: a cold start
 // that connects does without. Pure: an error and what was tried in, an error out.
 
-import { PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
 import { explainPgBouncer } from './pgbouncer-errors.ts';
 import { codeOf, isLostConnection, isSqlState } from './sqlstate.ts';
 

@@ -7,6 +7,7 @@ import { type Clock, type Lease, PoolError } from '../pool/index.ts';
 import { hushRejections } from '../pool/running-work.ts';
 import { type PoolOwner, type Shared, shared, viewOf } from './lending.ts';
 import type { PgPool } from './pg-pool.ts';
+import { stopRunning } from './query-signal.ts';
 import { type Session, statementListeners } from './session.ts';
 import { sketchOf } from './sketch.ts';
 import { isLostConnection } from './sqlstate.ts';
@@ -116,9 +117,8 @@ function describe({ resource, origin }: Lease<Session>): string {
 async function expire(leases: () => Lease<Session>[], graceMillis: number): Promise<void> {
   const busy = leases().filter(({ resource }) => !resource.quiet);
   for (const { resource } of busy) resource.interrupt(deadlineError);
-  // What cannot be cancelled gains nothing by waiting: without its client a proxy rolls back.
-  for (const { resource } of busy) if (!resource.cancellable) void resource.close(false);
-  await Promise.all(busy.map(({ resource }) => resource.cancel(graceMillis)));
+  // What cannot be cancelled is closed at once and gains nothing by waiting: without its client a proxy rolls back.
+  await Promise.all(busy.map(({ resource }) => stopRunning(resource, graceMillis)));
   await new Promise((resolve) => setTimeout(resolve, graceMillis).unref());
   for (const { resource } of leases()) {
     if (resource.quiet && resource.transactionStatus === 'I') continue;

@@ -14,7 +14,9 @@ export async function endPool(own: Shared): Promise<void> {
   }
   const closed = own.core.close();
   refuseAll(own.core);
-  await Promise.all([closed, own.reader?.end()]);
+  // It may have been ended by itself.
+  const ending = own.reader?.ending === false ? own.reader.end() : undefined;
+  await Promise.all([closed, ending]);
   own.ended = true;
 }
 

@@ -1,11 +1,13 @@
 // `iterate()`: a statement's rows one by one, fetched a batch at a time as they are asked for.
 
 import type pg from 'pg';
-import { PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
 import type { Loan, PgAcquireOptions } from './lending.ts';
 import { checkSignal, meaningOf, QueryAbortedError, signalOf, stopRunning } from './query-signal.ts';
+import { refusalOf } from './refusal.ts';
 import { RowReader } from './row-reader.ts';
 import type { Session } from './session.ts';
+import { isClientSideTimeout } from './sqlstate.ts';
 import type { PgClientQueryConfig, Row } from './types.ts';
 
 /** How rows are iterated over. */
@@ -31,9 +33,11 @@ function batchSizeOf({ batchSize = 100 }: IterateOptions): number {
   );
 }
 
+type Config = PgClientQueryConfig & { readonly rowMode?: unknown };
+
 /** A statement whose rows are wanted, and how. */
 export interface Iteration {
-  readonly config: PgClientQueryConfig & { readonly rowMode?: unknown };
+  readonly config: Config;
   readonly batchSize: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -44,10 +48,12 @@ export function iterationOf(
   values: readonly unknown[] | undefined,
   options: IterateOptions = {},
 ): Iteration {
-  const { signal: _, ...config } = typeof statement === 'string' ? { text: statement } : statement;
+  // Not by spreading it alone: these may come from getters of its class.
+  const { text, values: own, name, types, rowMode } = typeof statement === 'string' ? { text: statement } : (statement as Config);
+  const { signal: _, ...config } = typeof statement === 'string' ? {} : statement;
   const given: unknown = options.signal ?? signalOf(statement);
   return {
-    config: values === undefined ? config : { ...config, values: [...values] },
+    config: { ...config, text, values: values === undefined ? own : [...values], name, types, rowMode } as Config,
     batchSize: batchSizeOf(options),
     signal: given === undefined ? undefined : checkSignal(given),
   };
@@ -61,10 +67,15 @@ export async function* rowsOf(
   const { signal } = iteration;
   if (signal?.aborted) throw new QueryAbortedError('not-sent', signal.reason);
   const { lease, giveBack } = await lending();
+  let lost: Error | undefined;
   try {
     yield* read(lease.resource, iteration);
+  } catch (error) {
+    // What the driver does not wait for any more may still come.
+    if (isClientSideTimeout(error)) lost = error as Error;
+    throw refusalOf(lease) ?? error;
   } finally {
-    giveBack();
+    giveBack(lost);
   }
 }
 
@@ -75,22 +86,34 @@ async function* read(session: Session, { config, batchSize, signal }: Iteration)
   session.queried = true;
   const reader = new RowReader(session, config, { batchSize });
   // Between two batches there is nothing for the server to cancel.
-  const abort = (): void => void (reader.waiting ? reader.stop() : stopRunning(session));
+  const abort = (): void => {
+    if (reader.waiting) void reader.stop().catch(() => {});
+    else if (!reader.over) void stopRunning(session);
+  };
+  let failed = false;
   signal?.addEventListener('abort', abort, { once: true });
   try {
     for (let rows = await reader.next(); rows.length > 0; rows = await reader.next()) {
       for (const row of rows) {
-        if (signal?.aborted) throw new QueryAbortedError('stopped', signal.reason);
+        if (signal?.aborted) await stopped(reader, signal);
         yield row;
       }
     }
-    if (signal?.aborted && reader.stopped) throw new QueryAbortedError('stopped', signal.reason);
+    if (signal?.aborted && reader.stopped) await stopped(reader, signal);
   } catch (error) {
+    failed = true;
     throw signal?.aborted ? meaningOf(error, signal.reason) : error;
   } finally {
     signal?.removeEventListener('abort', abort);
-    await reader.stop();
+    // The loop may be left before what it has read is committed: only now it shows whether it can be.
+    await (failed ? reader.stop().catch(() => {}) : reader.stop());
   }
+}
+
+/** @throws what the statement has failed with as it was stopped, else that it was */
+async function stopped(reader: RowReader, { reason }: AbortSignal): Promise<never> {
+  await reader.stop();
+  throw new QueryAbortedError('stopped', reason);
 }
 
 let cursors = 0;
@@ -101,17 +124,21 @@ export async function* rowsByCursor(
   query: (config: PgClientQueryConfig) => Promise<pg.QueryResult>,
 ): AsyncGenerator<Row, void, undefined> {
   cursors += 1;
-  const name = `thawpool_c${cursors}`;
-  const { text, values, ...shape } = config;
-  await query({ text: `DECLARE ${name} NO SCROLL CURSOR FOR ${text}`, values: values ?? [], signal });
+  const cursor = `thawpool_c${cursors}`;
+  // A name is that of one text.
+  const { text, values, name: _, ...shape } = config;
+  await query({ text: `DECLARE ${cursor} NO SCROLL CURSOR FOR ${text}`, values: values ?? [], signal });
   try {
     for (;;) {
-      const { rows } = await query({ ...shape, text: `FETCH ${batchSize} FROM ${name}`, signal });
-      yield* rows;
+      const { rows } = await query({ ...shape, text: `FETCH ${batchSize} FROM ${cursor}`, signal });
+      for (const row of rows) {
+        if (signal?.aborted) throw new QueryAbortedError('stopped', signal.reason);
+        yield row as Row;
+      }
       if (rows.length < batchSize) return;
     }
   } finally {
     // In a transaction that has failed or ended it is closed already.
-    await query({ text: `CLOSE ${name}` }).catch(() => {});
+    await query({ text: `CLOSE ${cursor}` }).catch(() => {});
   }
 }

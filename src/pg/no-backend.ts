@@ -1,6 +1,6 @@
 // A pooler has nobody to hand a statement to: what it says then, and what that means. Pure: an error in, an error out.
 
-import { PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
 import { pgbouncerMeaning } from './pgbouncer.ts';
 import { codeOf } from './sqlstate.ts';
 

@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { CredentialSource, Credentials, CredentialTarget } from '../auth/credentials.ts';
 import type { CreateContext, EvictReason } from '../pool/index.ts';
 import { attempt } from './attempt.ts';
+import type { Timers } from './cancel.ts';
 import { refusesDirectTls } from './direct-tls.ts';
 import type { Endpoint } from './endpoint.ts';
 import { explained, prepareToExplain } from './explaining.ts';
@@ -37,6 +38,8 @@ export interface OpenerOptions {
   readonly Client?: ClientConstructor | undefined;
   /** What pg's `Pool` would call besides. */
   readonly hooks?: PoolHooks | undefined;
+  /** What bounds the wait for a statement that is cancelled. @default the system's */
+  readonly timers?: Timers | undefined;
   /** The wall clock, milliseconds. */
   readonly now: () => number;
   /** Hears what should be looked at but fails nothing. */
@@ -167,7 +170,7 @@ export class Opener {
   /** Makes one attempt at the place that is wanted most of those that answer. */
   async #try(opening: Opening): Promise<Session | Failed> {
     const { context, login } = opening;
-    const { endpoints, credentials: source } = this.#options;
+    const { endpoints, credentials: source, timers } = this.#options;
     let endpoint: Endpoint | undefined;
     let choice: Choice | undefined;
     try {
@@ -185,6 +188,7 @@ export class Opener {
       const session = await this.#connect(endpoint, withPassword(config, credentials), choice, opening, linter);
       const version = credentials && (await credentials).version;
       session.made = { route: endpoint.route, index: choice.index, version };
+      if (timers) session.timers = timers;
       this.#answered(choice, context);
       this.#noteVersion(version);
       if (opening.usualTls) this.#forgetDirectTls(endpoint);

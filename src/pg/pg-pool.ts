@@ -24,7 +24,7 @@ import {
 import { PgLease } from './pg-lease.ts';
 import { answerWith, logger, passOnHookErrors } from './pool-hooks.ts';
 import { poolQuery } from './pool-query.ts';
-import { LeaseStop, refuseOnceStopped } from './query-signal.ts';
+import { checkSignal, LeaseStop, refuseOnceStopped } from './query-signal.ts';
 import { retryTransaction } from './run-transaction.ts';
 import type { Session } from './session.ts';
 import type { Transaction, TransactionOptions } from './transaction.ts';
@@ -65,6 +65,7 @@ export class PgPool extends pg.Pool {
     super({});
     const factory = new PgConnector({
       ...connector,
+      timers: options.clock,
       onWarning,
       onClient: (what, client, error) => tellClient(this, what, client, error),
       onNote: (what, detail) => core.note(what, detail),
@@ -169,7 +170,7 @@ export class PgPool extends pg.Pool {
    * @throws what `acquire()` and `fn` throw.
    */
   use<R>(fn: (client: PgClient) => Promise<R> | R, options?: PgAcquireOptions): Promise<R> {
-    return followed(this[owner], use(lend(this, options, this.use), fn, options?.signal));
+    return followed(this[owner], use(lending(this, options, this.use), fn, options?.signal));
   }
 
   /**
@@ -300,6 +301,16 @@ for (const name of [
       return result === base ? this : result;
     },
   });
+}
+
+/** Lends, unless the signal is none: refused later, it would be after something was lent. */
+async function lending(
+  pool: PgPool,
+  options: PgAcquireOptions | undefined,
+  from: (...args: never[]) => unknown,
+): Promise<Loan> {
+  if (options?.signal !== undefined) checkSignal(options.signal);
+  return lend(pool, options, from);
 }
 
 async function use<R>(

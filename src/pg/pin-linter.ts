@@ -1,7 +1,7 @@
 // Says which statements of the user's would pin an RDS Proxy session, in the way that was asked for. What pins is known in
 // pins.ts; it must not know of connections, nor which statements are the pool's own: session.ts does.
 
-import { PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
 import { type Pin, pinsOf } from './pins.ts';
 import { sketchOf } from './sketch.ts';
 import { memoByText } from './sql-lexer.ts';

@@ -47,9 +47,10 @@ export async function verify({ client }: Session, { verify: judge }: PoolHooks):
   await new Promise<void>((resolve, reject) => {
     const done = (error?: unknown): void => (error ? reject(new HookError('verify', error)) : resolve());
     try {
-      judge(client, done);
+      // An async function tells nothing by what it returns, but how it fails.
+      Promise.resolve(judge(client, done) as unknown).catch((error: unknown) => done(error ?? new Error(String(error))));
     } catch (error) {
-      done(error);
+      done(error ?? new Error(String(error)));
     }
   });
 }
@@ -68,9 +69,13 @@ export function passOnHookErrors(core: Pool<Session>, { onConnect, verify: judge
   };
 }
 
+/** An AcquireError, what says why there is no connection, and room. */
+const deepest = 8;
+
 function hookErrorIn(error: unknown): HookError | undefined {
   let at = error;
-  while (at instanceof Error && !(at instanceof HookError)) at = at.cause;
+  // Causes of errors that are not ours may go round in a circle; ours are not so far down.
+  for (let depth = 0; depth < deepest && at instanceof Error && !(at instanceof HookError); depth += 1) at = at.cause;
   return at instanceof HookError ? at : undefined;
 }
 

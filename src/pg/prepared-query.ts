@@ -4,7 +4,7 @@
 import pg from 'pg';
 import { mostValues, runMessages, type WireValue } from './bind-message.ts';
 import type { ClientInternals } from './client-internals.ts';
-import { isStale, type Statement, StatementCache, type StatementWatch } from './statement-cache.ts';
+import { isStale, makesTemporary, type Statement, StatementCache, type StatementWatch } from './statement-cache.ts';
 
 /** pg's own, which its types name in part only (pg 8.23, lib/result.js, lib/utils.js). */
 interface ResultInternals {
@@ -63,6 +63,16 @@ export class Preparer {
     connection.on('commandComplete', ({ text }: { readonly text: string }) => {
       if (text === 'DISCARD ALL' || text === 'DEALLOCATE ALL') this.cache.clear();
     });
+    // By which the server reads literals. It tells of every change, also that of a transaction that ends, before it is
+    // ready again (PostgreSQL documentation, 54.2.7 Asynchronous Operations).
+    connection.on('parameterStatus', ({ parameterName }: { readonly parameterName: string }) => {
+      if (/^(?:TimeZone|DateStyle|IntervalStyle)$/.test(parameterName)) this.cache.forgetDated();
+    });
+  }
+
+  /** Takes note of a text that is sent without a name. */
+  passes(text: string): void {
+    if (makesTemporary(text)) this.cache.forgetAll();
   }
 
   /** The query to send instead of what pg's `query` was given, where its statement is prepared or is to be. */
@@ -124,6 +134,10 @@ export class PreparedQuery {
   /** Outside of a transaction what was refused before it ran can be sent again. */
   #repeatable = false;
   #described: readonly pg.FieldDef[] | null = null;
+  /** What is sent, where it may have to be sent again: the user's values may be others by then. */
+  #wire: WireValue[] | undefined;
+  /** Set by whoever has it stopped: what was refused is not sent again then. */
+  stopped = false;
   /** What a type parser has thrown. */
   #thrown: unknown;
   #failed = false;
@@ -146,12 +160,15 @@ export class PreparedQuery {
 
   /** @returns the error of a value that cannot be sent; nothing has been written then */
   submit(connection: pg.Connection): unknown {
-    const values: WireValue[] = [];
-    try {
-      // A hole in the list is a value too.
-      for (const value of this.values) values.push(utils.prepareValue(value));
-    } catch (error) {
-      return error;
+    let values = this.#wire;
+    if (values === undefined) {
+      values = [];
+      try {
+        // A hole in the list is a value too.
+        for (const value of this.values) values.push(utils.prepareValue(value));
+      } catch (error) {
+        return error;
+      }
     }
     const { cache, client } = this.#preparer;
     const { stage, fields, name } = this.#statement;
@@ -160,6 +177,7 @@ export class PreparedQuery {
     this.#sent = true;
     this.#reuses = stage === 'ready';
     this.#repeatable = this.#reuses && client.getTransactionStatus?.() === 'I';
+    if (this.#repeatable) this.#wire = ownBytes(values);
     if (this.#reuses && fields !== undefined && closing.length === 0) {
       if (fields !== null) this._result.addFields(fields.map(copyOf));
       if (connection.stream.writable) connection.stream.write(runMessages(name, values));
@@ -246,12 +264,14 @@ export class PreparedQuery {
       if (statement.stage === 'new') statement.stage = 'ready';
       return false;
     }
-    const code = error instanceof pg.DatabaseError ? error.code : undefined;
+    // Whoever has it stopped tells another error of it, for which the server's is the reason.
+    const said = this.stopped && error instanceof Error && !(error instanceof pg.DatabaseError) ? error.cause : error;
+    const code = said instanceof pg.DatabaseError ? said.code : undefined;
     if (this.#reuses && !isStale(code)) return false;
     cache.forget(statement);
     if (!this.#reuses) return false;
     watch.refused(code);
-    if (!this.#repeatable) return false;
+    if (!this.#repeatable || this.stopped) return false;
     this.#statement = cache.renew(statement);
     const types = this._result._types;
     this._result = new Result(this.rowMode, types);
@@ -259,6 +279,15 @@ export class PreparedQuery {
     client._queryQueue?.unshift(this);
     return true;
   }
+}
+
+/** Bytes are the user's, who may write over them. */
+function ownBytes(values: WireValue[]): WireValue[] {
+  for (let at = 0; at < values.length; at += 1) {
+    const value = values[at];
+    if (typeof value === 'object' && value !== null) values[at] = Buffer.from(value);
+  }
+  return values;
 }
 
 type FieldConstructor = new (...parts: readonly unknown[]) => pg.FieldDef;

@@ -1,7 +1,8 @@
 // AbortSignal for statements that run. The rule: a connection whose statement was cancelled is nobody else's, and sends
 // nothing else, until it is known that the cancel cannot strike any more; if that cannot be known, it is closed.
 
-import { PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
+import type { Lease } from '../pool/index.ts';
 import type { ClientInternals, PendingQuery } from './client-internals.ts';
 import { refuse } from './query-args.ts';
 import type { Session } from './session.ts';
@@ -74,21 +75,25 @@ export function sendWithSignal(
   const signal = checkSignal(signalOf(args[0]));
   if (signal.aborted) return refuse(args, new QueryAbortedError('not-sent', signal.reason));
   const at = args.findLastIndex((arg) => typeof arg === 'function');
-  const config = args[0] as { readonly callback?: unknown };
+  const config = args[0] as { readonly callback?: unknown; readonly text?: unknown; readonly values?: unknown };
   const own = at > 0 ? args[at] : config.callback;
-  const values = at === 1 ? undefined : args[1];
+  // Read here: they may come from getters of its class, which need their own object.
+  const { text, values: ownValues } = config;
+  const values = (at === 1 ? undefined : args[1]) || ownValues;
   // pg writes into a config that it is given with a callback.
   const bare = { writable: true, enumerable: true, configurable: true };
   const copy: unknown = Object.create(config, {
     signal: { value: undefined, ...bare },
     callback: { value: undefined, ...bare },
-    ...(values ? { values: { value: values, ...bare } } : {}),
+    text: { value: text, ...bare },
+    values: { value: values, ...bare },
   });
   const start = (done: Callback): void => watch(session, signal, done, (settle) => send([copy, undefined, settle]));
   if (typeof own === 'function') return start(own as Callback);
   return new Promise((resolve, reject) => {
     start((error, result) => {
-      if (error instanceof Error) reject(error);
+      // Parsers may throw what is no Error.
+      if (error) reject(error as Error);
       else resolve(result);
     });
   }).catch((error: unknown) => {
@@ -105,7 +110,7 @@ function watch(session: Session, signal: AbortSignal, done: Callback, run: (sett
     signal.removeEventListener('abort', stop);
     if (stopped === undefined) done(error, result);
     // What is done may be heard of once nothing is on its way any more.
-    else void stopped.then(() => done(error && meaningOf(error, signal.reason), result));
+    else void stopped.then(() => process.nextTick(done, error && meaningOf(error, signal.reason), result));
   };
   const before = latestOf(session);
   run(settle);
@@ -125,11 +130,14 @@ export class LeaseStop {
   /** The error of every statement from now on, once the signal has fired. */
   error: QueryAbortedError | undefined;
   readonly #session: Session;
+  /** Once it is over, the session is somebody else's. */
+  readonly #lease: Lease<Session> | undefined;
   readonly #signal: AbortSignal;
   readonly #stop = (): void => this.#fire();
 
   constructor(session: Session, signal: AbortSignal) {
     this.#session = session;
+    this.#lease = session.lease;
     this.#signal = signal;
     if (signal.aborted) this.error = new QueryAbortedError('not-sent', signal.reason);
     else signal.addEventListener('abort', this.#stop, { once: true });
@@ -140,13 +148,21 @@ export class LeaseStop {
     this.#signal.removeEventListener('abort', this.#stop);
   }
 
+  /** Whether this text may be sent on the lease nevertheless. */
+  admits(text: unknown): boolean {
+    return this.error === undefined || this.#lease?.held === false || endsTransaction(text);
+  }
+
   #fire(): void {
+    if (this.#lease?.held === false) return;
     const { reason } = this.#signal;
     this.error = new QueryAbortedError('not-sent', reason);
-    const { _activeQuery, _queryQueue = [] } = internalsOf(this.#session);
-    for (const query of [..._queryQueue]) unqueue(this.#session, query, reason);
-    if (!_activeQuery) return;
-    renameErrors(_activeQuery, reason);
+    const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this.#session);
+    for (const query of [..._queryQueue]) {
+      if (!(query instanceof Barrier) && !endsTransaction(query.text)) unqueue(this.#session, query, reason);
+    }
+    if (!_activeQuery || endsTransaction(_activeQuery.text)) return;
+    for (const query of [_activeQuery, ..._sentQueryQueue]) renameErrors(query, reason);
     void stopRunning(this.#session);
   }
 }
@@ -156,13 +172,17 @@ export function refuseOnceStopped({ client }: Session, stop: LeaseStop): () => v
   const query = client.query as (...args: readonly unknown[]) => unknown;
   const refusing = function refusingQuery(this: unknown, ...args: unknown[]): unknown {
     const { text = args[0] } = (args[0] ?? {}) as { readonly text?: unknown };
-    const ends = typeof text === 'string' && /^\s*(?:rollback|abort)\b/i.test(text);
-    return stop.error === undefined || ends ? query.apply(this, args) : refuse(args, stop.error);
+    return stop.admits(text) ? query.apply(this, args) : refuse(args, stop.error);
   };
   Object.assign(client, { query: refusing });
   return () => {
     if (client.query === (refusing as unknown)) Object.assign(client, { query });
   };
+}
+
+/** Whether all that a statement does is to end a transaction, which a stop is to come to anyway. */
+function endsTransaction(text: unknown): boolean {
+  return typeof text === 'string' && /^\s*(?:rollback|abort)\b/i.test(text);
 }
 
 function internalsOf({ client }: Session): ClientInternals {
@@ -171,8 +191,8 @@ function internalsOf({ client }: Session): ClientInternals {
 
 /** What was queued last and is not answered yet. */
 function latestOf(session: Session): PendingQuery | null | undefined {
-  const { _activeQuery, _queryQueue } = internalsOf(session);
-  return _queryQueue?.at(-1) ?? _activeQuery;
+  const { _activeQuery, _queryQueue, _sentQueryQueue } = internalsOf(session);
+  return _queryQueue?.at(-1) ?? _sentQueryQueue?.at(-1) ?? _activeQuery;
 }
 
 /** Takes a statement that was not sent out of the driver's queue. `false` when it was sent. */
@@ -211,34 +231,50 @@ export function meaningOf(error: unknown, reason: unknown): unknown {
  * cancel that comes late strikes that Sync. Where any of this takes too long, or cannot be asked for, the
  * connection is closed.
  *
+ * @param budgetMillis - how long that may take, by the pool's clock
  * @returns when the connection is usable again, or closed
  */
-export function stopRunning(session: Session): Promise<void> {
-  const { _queryQueue, pipeline } = internalsOf(session);
+export function stopRunning(session: Session, budgetMillis: number = patienceMillis): Promise<void> {
+  // Of two cancels one would be under way when the other has been taken note of.
+  const before = barriers.get(session);
+  if (before) return before.passed;
+  const { _activeQuery, _queryQueue, pipeline } = internalsOf(session);
   // Pipelined, the cancel would strike whatever statement the server has come to.
-  if (!session.cancellable || pipeline || _queryQueue === undefined) return session.close(false);
-  const barrier = new Barrier();
+  if (!session.cancellable || !session.usable || pipeline || _queryQueue === undefined) return session.close(false);
+  if (_activeQuery) _activeQuery.stopped = true;
+  const barrier = new Barrier(() => {
+    barriers.delete(session);
+    session.timers.clearTimer(timer);
+  });
+  barriers.set(session, barrier);
   _queryQueue.unshift(barrier);
   const close = (): void => void session.close(false);
-  const timer = setTimeout(close, patienceMillis);
-  timer.unref();
-  void barrier.passed.then(() => clearTimeout(timer));
-  void session.cancel(patienceMillis).then((noted) => (noted ? barrier.open() : close()));
+  const timer = session.timers.setTimer(close, budgetMillis);
+  void session.cancel(budgetMillis).then((noted) => (noted ? barrier.open() : close()));
   return barrier.passed;
 }
+
+/** What holds a session back. */
+const barriers = new WeakMap<Session, Barrier>();
 
 /** A query as pg's queue takes it: holds the connection until it is opened, then asks for one sign of life. */
 class Barrier implements PendingQuery {
   /** Resolves when the server is ready behind it, or the connection is lost. */
   readonly passed: Promise<void>;
-  #pass: () => void = () => {};
+  readonly #pass: () => void;
   #opened = false;
   #connection: { sync(): void } | undefined;
 
-  constructor() {
+  /** @param onPassed - called before anything that waits behind it is sent */
+  constructor(onPassed: () => void) {
+    let pass = (): void => {};
     this.passed = new Promise((resolve) => {
-      this.#pass = resolve;
+      pass = resolve;
     });
+    this.#pass = () => {
+      onPassed();
+      pass();
+    };
   }
 
   open(): void {

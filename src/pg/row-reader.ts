@@ -18,6 +18,8 @@ interface QueryHandlers {
   handleRowDescription(message: { readonly fields: readonly pg.FieldDef[] }): void;
   handleDataRow(message: { readonly fields: readonly unknown[] }): void;
   handlePortalSuspended(connection: pg.Connection): void;
+  handleCommandComplete(message: unknown, connection: unknown): void;
+  handleEmptyQuery(connection: unknown): void;
   handleError(error: unknown, connection: unknown): void;
 }
 
@@ -44,8 +46,10 @@ export class RowReader {
   #suspended: Connection | undefined;
   #over = false;
   #stopped = false;
+  /** Sync was sent: one more, and everything that is answered from then on would be one answer behind. */
+  #synced = false;
   #error: unknown;
-  #turn: () => void = () => {};
+  #turns: (() => void)[] = [];
 
   /** Sends the statement, and asks for the first batch. */
   constructor(session: Session, config: pg.QueryConfig & { readonly rowMode?: unknown }, { batchSize }: ReadOptions) {
@@ -53,7 +57,7 @@ export class RowReader {
     const types = config.types ?? { getTypeParser: session.client.getTypeParser.bind(session.client) };
     this.#result = new Result(config.rowMode, types);
     const query = new pg.Query({ ...config, rows: batchSize } as pg.QueryConfig);
-    const { handleError } = query as unknown as QueryHandlers;
+    const { handleError, handleCommandComplete, handleEmptyQuery } = query as unknown as QueryHandlers;
     Object.assign(query, {
       handleRowDescription: ({ fields }) => this.#result.addFields(fields),
       handleDataRow: ({ fields }) => this.#take(fields),
@@ -61,9 +65,20 @@ export class RowReader {
         this.#suspended = connection as unknown as Connection;
         this.#turn();
       },
+      // pg sends Sync with these.
+      handleCommandComplete: (message, connection) => {
+        this.#synced = true;
+        handleCommandComplete.call(query, message, connection);
+      },
+      handleEmptyQuery: (connection) => {
+        this.#synced = true;
+        handleEmptyQuery.call(query, connection);
+      },
       handleError: (error, connection) => {
-        // After an error the server passes over everything until a Sync, which pg sends ahead of it only without `rows`.
-        if (error instanceof pg.DatabaseError) (connection as Connection).sync();
+        // After an error the server passes over everything until a Sync. It is on its way where the error came of it: what
+        // runs outside of a transaction is committed then.
+        if (error instanceof pg.DatabaseError && !this.#synced) (connection as Connection).sync();
+        this.#synced = true;
         handleError.call(query, error, connection);
       },
       // By way of the callback: pg has its `query_timeout` ended by that.
@@ -81,6 +96,11 @@ export class RowReader {
   /** Whether the server waits to be asked for more. */
   get waiting(): boolean {
     return this.#suspended !== undefined;
+  }
+
+  /** Whether nothing of it is under way any more. */
+  get over(): boolean {
+    return this.#over;
   }
 
   /** Whether it was ended before its last row. */
@@ -101,13 +121,18 @@ export class RowReader {
     return rows;
   }
 
-  /** Wants no more. @returns when the connection is free for something else, or gone */
+  /**
+   * Wants no more. Resolves when the connection is free for something else.
+   *
+   * @throws what the statement has failed with: outside of a transaction it is committed only now
+   */
   async stop(): Promise<void> {
     while (!this.#over) {
       const connection = this.#suspended;
       if (connection) {
         this.#suspended = undefined;
         this.#stopped = true;
+        this.#synced = true;
         connection.stream.cork();
         connection.close({ type: 'P', name: '' });
         connection.sync();
@@ -115,6 +140,7 @@ export class RowReader {
       }
       await this.#nextTurn();
     }
+    if (this.#error !== undefined) throw this.#error as Error;
   }
 
   /** A batch is complete. */
@@ -141,7 +167,11 @@ export class RowReader {
 
   #nextTurn(): Promise<void> {
     return new Promise((resolve) => {
-      this.#turn = resolve;
+      this.#turns.push(resolve);
     });
+  }
+
+  #turn(): void {
+    for (const go of this.#turns.splice(0)) go();
   }
 }

@@ -2,16 +2,17 @@
 
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
-import type { Lease } from '../pool/index.ts';
+import { type Lease, systemClock } from '../pool/index.ts';
 import { followed, hushRejections } from '../pool/running-work.ts';
 import { type BatchedStatement, batchOf } from './batch.ts';
-import { sendCancel } from './cancel.ts';
+import { sendCancel, type Timers } from './cancel.ts';
 import type { ClientInternals, PendingQuery } from './client-internals.ts';
 import type { Made } from './opener.ts';
 import type { PinLinter } from './pin-linter.ts';
 import { type Preparer, preparerOf } from './prepared-query.ts';
 import { callbackOf, inContext, refuse, textOf, withoutName } from './query-args.ts';
 import { sendWithSignal, signalOf } from './query-signal.ts';
+import { refusalOf } from './refusal.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
 import { isClientSideTimeout } from './sqlstate.ts';
 import type { StatementWatch } from './statement-cache.ts';
@@ -51,6 +52,8 @@ export class Session {
   lease: Lease<Session> | undefined;
   /** How it was made, where an opener has. */
   made: Made | undefined;
+  /** Bounds the wait for what is cancelled. */
+  timers: Timers = systemClock;
   /** Whether it is being put out. */
   closing = false;
   /** Whether a statement was sent in this lease, other than by `pool.query()`. */
@@ -178,6 +181,7 @@ export class Session {
   interrupt(wrap: (error: unknown) => Error): void {
     for (const query of this.#pendingQueries()) {
       const handleError = query.handleError.bind(query);
+      query.stopped = true;
       query.handleError = (error, connection) => handleError(wrap(error), connection);
     }
   }
@@ -193,7 +197,7 @@ export class Session {
     const { processID, secretKey } = this.#internals;
     if (processID == null || secretKey == null) return Promise.resolve(false);
     const { host, port, ssl } = this.client;
-    return sendCancel({ host, port, processId: processID, secretKey, ssl }, budgetMillis);
+    return sendCancel({ host, port, processId: processID, secretKey, ssl }, budgetMillis, this.timers);
   }
 
   /**
@@ -223,7 +227,10 @@ export class Session {
     const prepared = this.#preparer?.queryFor(args[0], args[1], args[2]);
     if (prepared === undefined) {
       const text = textOf(args[0]);
-      this.#note(text === undefined ? sessionState.clean : stateLeftBy(text));
+      if (text !== undefined) {
+        this.#note(stateLeftBy(text));
+        this.#preparer?.passes(text);
+      }
       return this.#pgQuery(...args);
     }
     this.#note(prepared.leaves);
@@ -327,17 +334,3 @@ export class Session {
 
 /** Half of what the pool itself waits for a resource that is being destroyed. */
 const goodbyeMillis = 250;
-
-/**
- * Why the holder of this lease must not use the connection any more: given back, or reclaimed. One that was lost under
- * its holder is nobody else's, and the driver itself says what happened to it.
- */
-export function refusalOf(lease: Lease<Session>): Error | undefined {
-  if (lease.held) return undefined;
-  try {
-    void lease.resource;
-    return undefined;
-  } catch (error) {
-    return error as Error;
-  }
-}

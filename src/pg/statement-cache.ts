@@ -2,8 +2,8 @@
 // know how a statement is sent: prepared-query.ts does.
 
 import type pg from 'pg';
-import { type SessionState, stateLeftBy } from './session-state.ts';
-import { isOther, isWord, tokensOf } from './sql-lexer.ts';
+import { executed, type SessionState, stateLeftBy, temporaryObject } from './session-state.ts';
+import { isOther, isWord, longestRead, memoByText, statementsOf, type Token, tokensOf } from './sql-lexer.ts';
 
 /** A text that is, or is about to be, prepared on one connection. */
 export interface Statement {
@@ -12,6 +12,8 @@ export interface Statement {
   readonly name: string;
   /** What it leaves behind in the session, each time it runs. */
   readonly leaves: SessionState;
+  /** Whether it holds literals that the server reads by the session's settings of dates and times, once: as it is parsed. */
+  readonly dated: boolean;
   /** `new` has not been prepared yet, `ready` has, `gone` may not be used under its name any more. */
   stage: 'new' | 'ready' | 'gone';
   /** The columns of what it returns, `null` when it returns no rows; not known until the server has said so. */
@@ -80,8 +82,18 @@ export class StatementCache {
 
   /** The server has given up all of them: DISCARD ALL, DEALLOCATE ALL. Each is prepared anew when it is used next. */
   clear(): void {
-    for (const statement of this.#kept.values()) this.forget(statement);
+    this.forgetAll();
     this.#closing = [];
+  }
+
+  /** Gives all of them up: names in them may mean something else now. */
+  forgetAll(): void {
+    for (const statement of this.#kept.values()) this.forget(statement);
+  }
+
+  /** Gives up those with literals that may be read otherwise now. */
+  forgetDated(): void {
+    for (const statement of this.#kept.values()) if (statement.dated) this.forget(statement);
   }
 
   /** The names that the server is to be told to give up, each once. */
@@ -94,7 +106,8 @@ export class StatementCache {
   #keep(text: string): Statement {
     this.#count += 1;
     const name = `${this.#prefix}${this.#count}`;
-    const statement: Statement = { text, name, leaves: stateLeftBy(text), stage: 'new', fields: undefined };
+    const leaves = stateLeftBy(text);
+    const statement: Statement = { text, name, leaves, dated: isDated(text), stage: 'new', fields: undefined };
     this.#kept.set(text, statement);
     for (const oldest of this.#kept.values()) {
       if (this.#kept.size <= this.#size) break;
@@ -119,9 +132,47 @@ export class StatementCache {
 }
 
 function isPreparable(text: string): boolean {
-  for (const token of tokensOf(text)) if (!isOther(token, '(')) return isWord(token, ...preparable);
+  for (const token of tokensOf(text)) {
+    if (!isOther(token, '(')) return isWord(token, ...preparable) && !isFrozen(text) && !makesTemporary(text);
+  }
   return false;
 }
+
+/**
+ * What a literal of a date or time may say that is another moment each time it is parsed, and the same one for as long as
+ * the statement stays prepared (PostgreSQL documentation, 8.5.1.4 Special Values).
+ */
+const moment = /(?<![a-z])(?:now|today|tomorrow|yesterday)(?![a-z])/i;
+/** Letters by their number, among which such a word could hide. */
+const escape = /\\[\dxu+]/i;
+
+function isFrozen(text: string): boolean {
+  for (const { kind, value } of literalsOf(text)) {
+    if (moment.test(value) || (kind === 'verbatim' && escape.test(value))) return true;
+  }
+  return false;
+}
+
+/** Dates, times and intervals have digits in them, but for those above and a few that are always the same. */
+function isDated(text: string): boolean {
+  for (const { value } of literalsOf(text)) if (/\d/.test(value)) return true;
+  return false;
+}
+
+function* literalsOf(text: string): Generator<Token, void> {
+  for (const token of tokensOf(text)) if (token.kind === 'string' || token.kind === 'verbatim') yield token;
+}
+
+/**
+ * Whether a text makes something temporary, which hides what has the same name elsewhere. The server looks names up again
+ * only when what they mean is changed or gone, or the search path is another.
+ */
+export const makesTemporary: (text: string) => boolean = memoByText((text) => {
+  if (!/temp/i.test(text)) return false;
+  if (text.length > longestRead) return true;
+  for (const statement of statementsOf(text)) if (temporaryObject(executed(statement)) !== undefined) return true;
+  return false;
+});
 
 /**
  * Codes with which the server may refuse to bind a prepared statement that it would have taken anew: 0A000 (the columns of

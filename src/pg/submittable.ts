@@ -15,8 +15,11 @@ export function whenOver(query: unknown, over: (error?: Error) => void): void {
   if (handleReadyForQuery === undefined || handleError === undefined) return;
   Object.assign(query as Handlers, {
     handleReadyForQuery(this: unknown, ...args: unknown[]) {
-      handleReadyForQuery.apply(this, args);
-      over();
+      try {
+        handleReadyForQuery.apply(this, args);
+      } finally {
+        over();
+      }
     },
     handleError(this: unknown, ...args: unknown[]) {
       try {

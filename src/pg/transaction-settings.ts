@@ -1,7 +1,7 @@
 // Settings for one transaction: what may be asked for, and the statements that make them. Pure.
 
 import pg from 'pg';
-import { PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
 import type { BatchedStatement } from './batch.ts';
 
 /**

@@ -1,10 +1,12 @@
 import type pg from 'pg';
-import { type Lease, PoolError } from '../pool/index.ts';
+import { PoolError } from '../pool/errors.ts';
+import type { Lease } from '../pool/index.ts';
 import { type IterateOptions, iterationOf, rowsByCursor } from './iterate.ts';
 import { hadNoBackend } from './no-backend.ts';
 import { refuse } from './query-args.ts';
 import { checkSignal, LeaseStop, QueryAbortedError } from './query-signal.ts';
-import { refusalOf, type Session } from './session.ts';
+import { refusalOf } from './refusal.ts';
+import type { Session } from './session.ts';
 import { codeOf, isLostConnection } from './sqlstate.ts';
 import { isNeverSent, isSerializationFailure } from './statement-error.ts';
 import { settingsStatement, settingsTexts, type TransactionSettings } from './transaction-settings.ts';
@@ -137,7 +139,7 @@ export class Transaction {
     if (this.#stop?.error) throw this.#stop.error;
     const name = `thawpool_${this.#depth + 1}`;
     await this.run(`SAVEPOINT ${name}`);
-    const inner = new Transaction(this.#session, this);
+    const inner = inside(this.#session, this);
     try {
       const result = await running.run(inner, () => fn(inner));
       await inner.end();
@@ -208,6 +210,11 @@ export class Transaction {
   }
 }
 
+/** Not in the class itself: bundlers give one that speaks of itself another name, and people see it. */
+function inside(session: Session, outer: Transaction): Transaction {
+  return new Transaction(session, outer);
+}
+
 /**
  * Runs `fn` between BEGIN and COMMIT on one connection; ROLLBACK when it throws. Notes in `progress` how far it comes.
  *
@@ -227,6 +234,7 @@ export async function runTransaction<R>(
     if (stop?.error) throw stop.error;
     await tx.begin(options);
     progress.phase = 'body';
+    if (stop?.error) throw stop.error;
     result = await fn(tx);
     await tx.end();
     if (stop?.error) throw new QueryAbortedError('cancelled', stop.error.cause);

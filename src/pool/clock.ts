@@ -92,7 +92,7 @@ export const systemClock: Clock = {
 };
 
 // Ticks run once the microtasks of this turn are done, and before the next poll.
-const glances = new Glances(
+const glances = /* @__PURE__ */ new Glances(
   systemClock.now,
   () => Date.now(),
   (callback) => process.nextTick(callback),

@@ -94,8 +94,8 @@ const mostResources = 10_000;
 
 type Range = readonly [least: number, most: number];
 
-const ranges: ReadonlyMap<string, Range> = new Map(
-  Object.entries<Range>({
+const ranges: ReadonlyMap<string, Range> = /* @__PURE__ */ new Map(
+  /* @__PURE__ */ Object.entries<Range>({
     max: [1, mostResources],
     maxIdle: [0, mostResources],
     acquireTimeoutMillis: [1, longestTimer],
@@ -109,8 +109,8 @@ const ranges: ReadonlyMap<string, Range> = new Map(
   }),
 );
 
-const kinds: ReadonlyMap<string, string> = new Map(
-  Object.entries({
+const kinds: ReadonlyMap<string, string> = /* @__PURE__ */ new Map(
+  /* @__PURE__ */ Object.entries({
     name: 'string',
     noun: 'string',
     clock: 'object',

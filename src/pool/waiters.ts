@@ -51,8 +51,10 @@ export interface WaitEnds<L> {
 export class WaiterQueue<L> {
   readonly #clock: Clock;
   readonly #ends: WaitEnds<L>;
-  /** A ring: who has place `n` stands at `n` modulo its length, a power of two. Whoever leaves early leaves a hole. */
-  #ring: (Waiter<L> | undefined)[] = makeRing(shortest);
+  /** A ring: who has place `n` stands at `n` modulo `#places`, a power of two. Whoever leaves leaves a hole. */
+  // Stryker disable next-line ArrayDeclaration: a place is written before it is read
+  #ring: (Waiter<L> | undefined)[] = [];
+  #places = fewest;
   /** The place of the one that has waited longest, unless that is a hole. */
   #first = 0;
   /** The place of the next to come. */
@@ -78,9 +80,9 @@ export class WaiterQueue<L> {
 
   /** Queues somebody whom the signal may take out again. */
   push(waiter: Waiter<L>, signal?: AbortSignal): void {
-    if (this.#end - this.#first === this.#ring.length) this.#resize();
+    if (this.#end - this.#first === this.#places) this.#resize();
     waiter.place = this.#end;
-    this.#ring[this.#end & (this.#ring.length - 1)] = waiter;
+    this.#ring[this.#end & (this.#places - 1)] = waiter;
     this.#end += 1;
     this.#size += 1;
     if (signal) this.#listen(waiter, signal);
@@ -93,7 +95,7 @@ export class WaiterQueue<L> {
   /** Takes out the one that has waited longest. */
   shift(): Waiter<L> | undefined {
     if (this.#size === 0) return undefined;
-    const mask = this.#ring.length - 1;
+    const mask = this.#places - 1;
     let waiter = this.#ring[this.#first & mask];
     while (waiter === undefined) {
       this.#first += 1;
@@ -106,28 +108,30 @@ export class WaiterQueue<L> {
 
   /** Takes this one out. `false` when it had left the queue already: somebody else settles it then. */
   remove(waiter: Waiter<L>): boolean {
-    if (this.#ring[waiter.place & (this.#ring.length - 1)] !== waiter) return false;
+    if (this.#ring[waiter.place & (this.#places - 1)] !== waiter) return false;
     this.#takeOut(waiter);
     return true;
   }
 
   /** Takes out all that belong to one owner, longest wait first. */
   removeOwnedBy(owner: object): Waiter<L>[] {
-    const owned = [...this.#all()].filter((waiter) => waiter.owner === owner);
+    const owned = this.#all().filter((waiter) => waiter.owner === owner);
     for (const waiter of owned) this.#takeOut(waiter);
     return owned;
   }
 
   /** Longest wait first. */
-  *#all(): Generator<Waiter<L>> {
+  #all(): Waiter<L>[] {
+    const all: Waiter<L>[] = [];
     for (let place = this.#first; place < this.#end; place += 1) {
-      const waiter = this.#ring[place & (this.#ring.length - 1)];
-      if (waiter) yield waiter;
+      const waiter = this.#ring[place & (this.#places - 1)];
+      if (waiter) all.push(waiter);
     }
+    return all;
   }
 
   #takeOut(waiter: Waiter<L>): void {
-    this.#ring[waiter.place & (this.#ring.length - 1)] = undefined;
+    this.#ring[waiter.place & (this.#places - 1)] = undefined;
     waiter.deafen?.();
     this.#size -= 1;
     if (this.#size === 0) this.#emptied();
@@ -135,17 +139,17 @@ export class WaiterQueue<L> {
 
   /** Closes the holes, and makes room for twice as many as wait. */
   #resize(): void {
-    const all = [...this.#all()];
-    let length = shortest;
+    const before = this.#all();
+    this.#places = fewest;
     // Stryker disable next-line EqualityOperator: one size longer does as well
-    while (length < 2 * all.length) length *= 2;
-    this.#ring = makeRing(length);
-    for (const [place, waiter] of all.entries()) {
-      waiter.place = place;
-      this.#ring[place] = waiter;
+    while (this.#places < 2 * this.#size) this.#places *= 2;
+    this.#ring = [];
+    for (const waiter of before) {
+      waiter.place = this.#ring.length;
+      this.#ring.push(waiter);
     }
     this.#first = 0;
-    this.#end = all.length;
+    this.#end = this.#ring.length;
   }
 
   #listen(waiter: Waiter<L>, signal: AbortSignal): void {
@@ -177,7 +181,10 @@ export class WaiterQueue<L> {
     // Stryker disable next-line ArrayDeclaration: what does not wait is not taken out
     const overdue: Waiter<L>[] = [];
     let next = Number.POSITIVE_INFINITY;
-    for (const waiter of this.#all()) {
+    // Stryker disable next-line EqualityOperator: behind the last place is a hole, or the first again
+    for (let place = this.#first; place < this.#end; place += 1) {
+      const waiter = this.#ring[place & (this.#places - 1)];
+      if (waiter === undefined) continue;
       if (waiter.due <= now) {
         overdue.push(waiter);
         continue;
@@ -200,16 +207,14 @@ export class WaiterQueue<L> {
       this.#tidying = false;
       if (this.#size > 0) return;
       this.#clearTimer();
-      this.#ring = makeRing(shortest);
+      // Stryker disable next-line ArrayDeclaration: a place is written before it is read
+      this.#ring = [];
+      this.#places = fewest;
       this.#first = 0;
       this.#end = 0;
     });
   }
 }
 
-/** Longer than most queues ever are. */
-const shortest = 16;
-
-function makeRing<W>(length: number): (W | undefined)[] {
-  return Array.from<W | undefined>({ length });
-}
+/** More than most queues ever need; a power of two. */
+const fewest = 16;

@@ -38,6 +38,8 @@ export interface WaitsHost<T> {
 
 /** @typeParam L - what is waited for, from a pool of T */
 export class Waits<L, T> {
+  /** @internal As the one that `Lease` keeps. */
+  static readonly kept: unknown = new Waiter({ wall: 0, monotonic: 0 }, 0, undefined, ignore, ignore);
   readonly queue: WaiterQueue<L>;
   readonly #host: WaitsHost<T>;
 
@@ -89,3 +91,5 @@ export class Waits<L, T> {
     };
   }
 }
+
+function ignore(): void {}

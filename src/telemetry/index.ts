@@ -1,4 +1,12 @@
 // `thawpool/telemetry`: what happens in a pool, as metrics.
+export type {
+  DatadogClient,
+  DatadogEventOptions,
+  DatadogSpan,
+  DatadogSpanOptions,
+  DatadogTracer,
+} from './datadog-client.ts';
+export { type DatadogMetrics, type DatadogOptions, datadogMetrics } from './datadog-metrics.ts';
 export type { EmfMetrics, EmfOptions } from './emf.ts';
 export { emfMetrics } from './emf-metrics.ts';
 export type { MeteredPool } from './metered-pool.ts';

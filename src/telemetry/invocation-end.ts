@@ -13,7 +13,7 @@ interface Driven {
  * @returns stops that; `undefined` where nobody drives the pool
  */
 export function atInvocationEnd(pool: MeteredPool, ended: Meter['ended']): (() => void) | undefined {
-  const driven = (pool as { readonly [key: symbol]: Driven | undefined })[Symbol.for('thawpool.managed')];
+  const driven = (pool as MeteredPool & { readonly [key: symbol]: Driven | undefined })[Symbol.for('thawpool.managed')];
   return driven?.lifecycle?.addMeter?.({ ended });
 }
 

@@ -53,7 +53,7 @@ export interface OtelTracerProvider {
   /** An SDK has it, the API has not. */
   forceFlush?(): Promise<unknown>;
   /** The API's own provider stands for one that is registered. */
-  getDelegate?(): object;
+  getDelegate?(): { forceFlush?(): Promise<unknown> };
 }
 
 /** A `Tracer` of `@opentelemetry/api`. */
@@ -74,8 +74,17 @@ export interface OtelApi {
   readonly trace: { getTracerProvider(): OtelTracerProvider };
 }
 
-/** Loads the package `@opentelemetry/api`, an optional peer. */
+/**
+ * Loads the package `@opentelemetry/api`, an optional peer.
+ *
+ * @throws whatever the import fails with
+ */
 export async function loadOtelApi(): Promise<OtelApi> {
-  // oxlint-disable-next-line no-restricted-imports -- loaded on first use only
-  return import('@opentelemetry/api');
+  // Inside a try, so that a bundler takes it for optional: whoever wants other metrics has not installed it.
+  try {
+    // oxlint-disable-next-line no-restricted-imports -- loaded on first use only
+    return await import('@opentelemetry/api');
+  } catch (error) {
+    throw new Error('The package @opentelemetry/api could not be loaded', { cause: error });
+  }
 }

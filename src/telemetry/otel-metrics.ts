@@ -110,7 +110,7 @@ class Telling {
     await this.#ready;
     if (!this.#providers || this.#stopped) return;
     const { meters, traces } = this.#providers;
-    const delegate = traces?.getDelegate?.() as Partial<OtelTracerProvider> | undefined;
+    const delegate = traces?.getDelegate?.();
     // Each whatever becomes of the other.
     const ends = await Promise.allSettled([
       (async () => meters.forceFlush?.())(),

@@ -2,6 +2,7 @@
 
 import { QueryAbortedError } from 'thawpool';
 import { describe, expect, it } from 'vitest';
+import { controlOf } from '../../src/pg/control.ts';
 import { failure, thrown, until, useDatabase, usePools } from './support.ts';
 
 const database = useDatabase();
@@ -123,6 +124,121 @@ describe('pool.iterate', () => {
     expect(pool.stats()).toMatchObject({ total: 0, acquired: 0 });
   });
 
+  it('reads a config whose text and values come from getters of its class', async () => {
+    const { pool } = makePool();
+    class Template {
+      readonly #text = 'select $1::int as a';
+      get text(): string {
+        return this.#text;
+      }
+      get values(): unknown[] {
+        return [4];
+      }
+    }
+    const { signal } = new AbortController();
+    expect(await all(pool.iterate(new Template()))).toEqual([{ a: 4 }]);
+    expect(await all(pool.iterate(new Template(), [5]))).toEqual([{ a: 5 }]);
+    expect(await pool.transaction((tx) => all(tx.iterate(new Template())))).toEqual([{ a: 4 }]);
+    expect((await pool.query({ text: 'select 6 as a', signal })).rows).toEqual([{ a: 6 }]);
+    const limited = Object.assign(new Template(), { signal });
+    expect((await pool.query(limited)).rows).toEqual([{ a: 4 }]);
+  });
+
+  it('answers calls of next that do not wait for each other in their order', async () => {
+    const { pool } = makePool();
+    const rows = pool.iterate<{ n: number }>(numbers, [3], { batchSize: 2 });
+    const results = await Promise.all([rows.next(), rows.next(), rows.next(), rows.next(), rows.next()]);
+    expect(results.map(({ value }) => value?.n)).toEqual([1, 2, 3, undefined, undefined]);
+    expect(pool.stats()).toMatchObject({ idle: 1, leased: 0, released: 1 });
+  });
+
+  describe('of what is refused at its very end, when it is committed', () => {
+    const insert = 'insert into picky select generate_series(1, 4) % 2 returning a';
+    const sound = async (pool: ReturnType<typeof makePool>['pool']): Promise<void> => {
+      // One ReadyForQuery too many would answer the first of these, and each answer come one statement late.
+      const answers = [1, 2, 3, 4].map(async (n) => (await pool.query('select $1::int as a', [n])).rows);
+      expect(await Promise.all(answers)).toEqual([1, 2, 3, 4].map((a) => [{ a }]));
+      expect(pool.stats()).toMatchObject({ created: 1, idle: 1 });
+    };
+    const table = 'create table if not exists picky (a int, unique (a) deferrable initially deferred)';
+
+    it.each([2, 4, 10])('tells the error behind the last row, %i at a time', async (batchSize) => {
+      const { pool } = makePool();
+      await database.query(table);
+      expect((await failure(all(pool.iterate(insert, [], { batchSize })))).code).toBe('23505');
+      await sound(pool);
+    });
+
+    it('tells the error when the loop is left early', async () => {
+      const { pool } = makePool();
+      await database.query(table);
+      const leaving = async (): Promise<void> => {
+        for await (const _ of pool.iterate(insert, [], { batchSize: 2 })) break;
+      };
+      expect((await failure(leaving())).code).toBe('23505');
+      await sound(pool);
+    });
+
+    it('tells what the loop has thrown before that', async () => {
+      const { pool } = makePool();
+      await database.query(table);
+      const throwing = async (): Promise<void> => {
+        for await (const _ of pool.iterate(insert, [], { batchSize: 2 })) throw new Error('mine');
+      };
+      expect((await failure(throwing())).message).toBe('mine');
+      await sound(pool);
+    });
+
+    it('tells the error when the signal has ended it', async () => {
+      const { pool } = makePool();
+      await database.query(table);
+      const controller = new AbortController();
+      const rows = pool.iterate(insert, [], { batchSize: 2, signal: controller.signal });
+      await rows.next();
+      controller.abort();
+      expect((await failure(rows.next())).code).toBe('23505');
+      await sound(pool);
+    });
+  });
+
+  it('has its connection closed when the driver gives up waiting', async () => {
+    const { pool } = makePool({ query_timeout: 100 });
+    const rows = pool.iterate(numbers, [10], { batchSize: 2 });
+    await rows.next();
+    await rows.next();
+    // The third is asked for when the time that the whole statement has is over.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect((await failure(rows.next())).message).toBe('Query read timeout');
+    expect(pool.stats()).toMatchObject({ leased: 0, idle: 0 });
+    expect((await pool.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+    expect(pool.stats().created).toBe(2);
+  });
+
+  it('is over when its invocation is, and touches the connection no more', async () => {
+    const { pool } = makePool();
+    const control = controlOf(pool);
+    const owner = { deadline: undefined };
+    const rows = control.viewFor(owner).iterate(numbers, [10], { batchSize: 2 });
+    await rows.next();
+    await rows.next();
+    expect(control.reclaim(owner)).toHaveLength(1);
+    const next = pool.query('select 1 as a');
+    expect((await failure(rows.next())).code).toBe('ERR_POOL_RECLAIMED');
+    expect((await next).rows).toEqual([{ a: 1 }]);
+    expect(await rows.next()).toEqual({ done: true, value: undefined });
+    expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
+  });
+
+  it('is waited for by end', async () => {
+    const { pool } = makePool();
+    const rows = pool.iterate<{ n: number }>(numbers, [4], { batchSize: 2 });
+    await rows.next();
+    const ending = pool.end();
+    expect((await all(rows)).map(({ n }) => n)).toEqual([2, 3, 4]);
+    await ending;
+    expect(await failure(pool.iterate('select 1').next())).toMatchObject({ code: 'ERR_POOL_CLOSED' });
+  });
+
   it('refuses a batch size that is none', () => {
     const { pool } = makePool();
     for (const batchSize of [0, -1, 1.5, Number.NaN, 2 ** 31]) {
@@ -166,6 +282,33 @@ describe('an abort of pool.iterate', () => {
     expect(await failure(rows.next())).toMatchObject({ statement: 'stopped', cause: reason });
     expect(pool.stats()).toMatchObject({ total: 1, idle: 1 });
     expect((await pool.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+  });
+
+  it('at any moment leaves a connection that answers each question with its own answer', async () => {
+    const { pool } = makePool();
+    const ends = { done: 0, cancelled: 0, stopped: 0 };
+    for (let round = 0; round < 120; round += 1) {
+      const controller = new AbortController();
+      const reading = all(
+        pool.iterate('select pg_sleep(0.0005) from generate_series(1, 6)', [], {
+          batchSize: 1 + (round % 3),
+          signal: controller.signal,
+        }),
+      ).then(
+        () => (ends.done += 1),
+        (error: QueryAbortedError) => {
+          // Or its connection was waited for.
+          expect(error.code).toMatch(/^ERR_POOL_(QUERY|ACQUIRE)_ABORTED$/);
+          ends[error.statement === 'stopped' ? 'stopped' : 'cancelled'] += 1;
+        },
+      );
+      for (let turn = round % 40; turn > 0; turn -= 1) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort();
+      await reading;
+      const answers = [1, 2].map(async (n) => (await pool.query('select $1::int as a, $2::int as b', [n, round])).rows);
+      expect(await Promise.all(answers)).toEqual([1, 2].map((a) => [{ a, b: round }]));
+    }
+    expect(ends.done + ends.cancelled + ends.stopped).toBe(120);
   });
 
   it('takes it out of the queue', async () => {
@@ -220,6 +363,28 @@ describe('tx.iterate', () => {
       );
       expect(error.code).toBe('22012');
       expect((await tx.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+    });
+  });
+
+  it('takes a named statement again and again', async () => {
+    const { pool } = makePool();
+    const statement = { name: 'numbers', text: numbers, values: [3] };
+    await pool.transaction(async (tx) => {
+      for (let round = 0; round < 3; round += 1) expect(await all(tx.iterate(statement))).toHaveLength(3);
+    });
+  });
+
+  it('is stopped by its signal between two rows, and the transaction goes on', async () => {
+    const { pool } = makePool();
+    const reason = new Error('enough rows');
+    const controller = new AbortController();
+    await pool.transaction(async (tx) => {
+      const rows = tx.iterate(numbers, [9], { batchSize: 3, signal: controller.signal });
+      await rows.next();
+      controller.abort(reason);
+      expect(await failure(rows.next())).toMatchObject({ statement: 'stopped', cause: reason });
+      expect((await tx.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+      expect((await tx.query('select name from pg_cursors where name like $1', ['thawpool%'])).rows).toEqual([]);
     });
   });
 

@@ -1,8 +1,11 @@
 // AbortSignal for statements: what is told, what is left behind, and whom a cancel may strike.
 
+import { type EventEmitter, getEventListeners } from 'node:events';
 import pg from 'pg';
 import { AcquireError, type PgQueryConfig, QueryAbortedError } from 'thawpool';
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, inject, it, vi } from 'vitest';
+import { controlOf } from '../../src/pg/control.ts';
+import { startCancelRelay } from '../support/cancel-relay.ts';
 import { freePort } from '../support/free-port.ts';
 import { Cursor } from '../support/pg-cursor.ts';
 import { failure, through, until, useDatabase, usePools, useProxy } from './support.ts';
@@ -177,6 +180,83 @@ describe('a query with a signal', () => {
   });
 });
 
+describe('a signal', () => {
+  it.each([
+    ['an error', reason],
+    ['a text', 'enough'],
+    ['null', null],
+    ['a number', 0],
+  ])('may have %s for a reason', async (_, given) => {
+    const { pool } = makePool();
+    const error = await failure(pool.query({ text: 'select 1', signal: AbortSignal.abort(given) }));
+    expect(error).toBeInstanceOf(QueryAbortedError);
+    expect(error.cause).toBe(given);
+  });
+
+  it('may be that of a thousand statements at once, and keeps nothing of them', async () => {
+    const { pool } = makePool({ max: 2 });
+    const { signal } = new AbortController();
+    const warned: Error[] = [];
+    const hear = (warning: Error): void => void warned.push(warning);
+    process.on('warning', hear);
+    const answers = Array.from({ length: 1000 }, (_, n) => pool.query({ text: 'select $1::int as n', values: [n], signal }));
+    expect((await Promise.all(answers)).map(({ rows }) => rows[0]?.['n'])).toEqual(answers.map((__, n) => n));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', hear);
+    expect(warned.filter(({ name }) => name === 'MaxListenersExceededWarning')).toEqual([]);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  it('hides nothing that is thrown, whatever it is', async () => {
+    const { pool } = makePool();
+    const { signal } = new AbortController();
+    const types = {
+      getTypeParser: () => () => {
+        throw 'no error at all';
+      },
+    } as never;
+    const answer = pool.query({ text: 'select 1 as a', types, signal });
+    await expect(answer).rejects.toBe('no error at all');
+  });
+
+  it('ends a statement in a savepoint, and what is around it goes on', async () => {
+    const { pool } = makePool({ max: 1 });
+    const controller = new AbortController();
+    const answer = await pool.transaction(async (tx) => {
+      const inner = failure(
+        tx.transaction((nested) => nested.query({ text: 'select pg_sleep(3609)', signal: controller.signal })),
+      );
+      await running('pg_sleep(3609)');
+      controller.abort(reason);
+      expect(await inner).toMatchObject({ statement: 'cancelled', cause: reason });
+      return (await tx.query('select 2 as a')).rows;
+    });
+    expect(answer).toEqual([{ a: 2 }]);
+  });
+
+  it('ends each of the statements that a client pipelines', async () => {
+    const { pool } = makePool({ max: 1, pipeline: true });
+    const controllers = [new AbortController(), new AbortController()];
+    const failing = pool.use(async (client) => {
+      const answers = controllers.map(({ signal }, n) => failure(client.query({ text: `select pg_sleep(361${n})`, signal })));
+      await running('pg_sleep(3610)');
+      controllers[1]?.abort(reason);
+      return Promise.all(answers);
+    });
+    expect((await failing)[1]).toMatchObject({ statement: 'unknown', cause: reason });
+    const controller = new AbortController();
+    const all = pool.use(
+      (client) => Promise.all([3612, 3613].map((n) => failure(client.query(`select pg_sleep(${n})`)))),
+      { signal: controller.signal },
+    );
+    await running('pg_sleep(3612)');
+    controller.abort(reason);
+    expect(await all).toMatchObject([{ statement: 'unknown' }, { statement: 'unknown' }]);
+    expect((await pool.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+    for (const pid of await database.sessions()) await database.terminate(pid).catch(() => {});
+  });
+});
+
 describe('where a cancel is not to be had', () => {
   it('closes the connection of a server without a key to cancel by', async () => {
     const { pool } = makePool({ max: 1 });
@@ -250,6 +330,58 @@ describe('a transaction with a signal', () => {
     expect(pool.stats()).toMatchObject({ idle: 1 });
   });
 
+  it('is not worked on when the signal fires while it begins', async () => {
+    const { pool, warnings } = makePool({ max: 1 });
+    await pool.query('select 1');
+    const controller = new AbortController();
+    pool.once('acquire', ({ connection }: { connection?: EventEmitter }) => {
+      // Heard after the driver has told of it, and before anybody who waited for it goes on.
+      connection?.once('readyForQuery', () => controller.abort(reason));
+    });
+    const work = vi.fn();
+    const failing = await failure(pool.transaction({ signal: controller.signal }, work));
+    expect(failing).toMatchObject({ code: 'ERR_POOL_QUERY_ABORTED', statement: 'not-sent', cause: reason });
+    expect(work).not.toHaveBeenCalled();
+    expect(await pool.query('select 1')).toMatchObject({ rowCount: 1 });
+    expect(warnings).toEqual([]);
+  });
+
+  it('is rolled back although the signal fires while ROLLBACK waits for what is running', async () => {
+    const { pool, warnings } = makePool({ max: 1 });
+    const controller = new AbortController();
+    const seen: Promise<Error>[] = [];
+    const failing = failure(
+      pool.transaction({ signal: controller.signal }, async (tx) => {
+        seen.push(failure(tx.query('select pg_sleep(3614)')));
+        await running('pg_sleep(3614)');
+        setImmediate(() => controller.abort(reason));
+        throw new Error('mine');
+      }),
+    );
+    expect((await failing).message).toBe('mine');
+    expect(await seen[0]).toMatchObject({ statement: 'cancelled', cause: reason });
+    await until(pool, () => pool.stats().idle === 1);
+    expect(warnings).toEqual([]);
+    expect(pool.stats()).toMatchObject({ created: 1, idle: 1 });
+  });
+
+  it('is told of its signal and of that of its statement, in whatever order they fire', async () => {
+    for (const first of ['statement', 'transaction']) {
+      const { pool, warnings } = makePool({ max: 1 });
+      const mine = new AbortController();
+      const whole = new AbortController();
+      const failing = failure(
+        pool.transaction({ signal: whole.signal }, (tx) => tx.query({ text: 'select pg_sleep(3615)', signal: mine.signal })),
+      );
+      await running('pg_sleep(3615)');
+      for (const one of first === 'statement' ? [mine, whole] : [whole, mine]) one.abort(reason);
+      expect(await failing).toMatchObject({ statement: 'cancelled', cause: reason });
+      expect((await pool.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+      expect(pool.stats().created).toBe(1);
+      expect(warnings).toEqual([]);
+    }
+  });
+
   it('does not begin once the signal has fired, nor while it waits', async () => {
     const { pool } = makePool({ max: 1 });
     const refused = await failure(pool.transaction({ signal: AbortSignal.abort(reason) }, () => 1));
@@ -297,6 +429,56 @@ describe('use with a signal', () => {
   });
 });
 
+describe('use with a signal, at its edges', () => {
+  it('refuses a signal that is none, before it takes a connection', async () => {
+    const { pool } = makePool({ max: 1 });
+    await pool.query('select 1');
+    const work = vi.fn();
+    const error = await failure(pool.use(work, { signal: 'now' as never }));
+    expect(error.message).toBe('signal must be an AbortSignal, got string');
+    expect(work).not.toHaveBeenCalled();
+    expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
+  });
+
+  it('ends nothing of whoever has the connection after it was released', async () => {
+    const { pool } = makePool({ max: 1 });
+    const controller = new AbortController();
+    await pool.use(
+      async (client) => {
+        await client.query('select 1');
+        client.release();
+        const other = await pool.connect();
+        expect(other).toBe(client);
+        const running = other.query('select pg_sleep(0.1), 1 as a');
+        controller.abort(reason);
+        expect((await running).rows).toMatchObject([{ a: 1 }]);
+        expect((await other.query('select 2 as a')).rows).toEqual([{ a: 2 }]);
+        other.release();
+      },
+      { signal: controller.signal },
+    );
+    expect(pool.stats()).toMatchObject({ created: 1, idle: 1 });
+  });
+
+  it('lets a ROLLBACK through that waits for what is cancelled', async () => {
+    const { pool, warnings } = makePool({ max: 1 });
+    const controller = new AbortController();
+    await pool.use(
+      async (client) => {
+        await client.query('begin');
+        const sleeping = failure(client.query('select pg_sleep(3616)'));
+        const rolledBack = client.query('rollback');
+        await running('pg_sleep(3616)');
+        controller.abort(reason);
+        expect(await sleeping).toMatchObject({ statement: 'cancelled' });
+        expect((await rolledBack).command).toBe('ROLLBACK');
+      },
+      { signal: controller.signal },
+    );
+    expect(warnings).toEqual([]);
+  });
+});
+
 describe('connect with a signal', () => {
   it('ends the wait', async () => {
     const { pool } = makePool({ max: 1 });
@@ -306,6 +488,64 @@ describe('connect with a signal', () => {
     controller.abort(reason);
     expect(await failing).toMatchObject({ code: 'ERR_POOL_ACQUIRE_ABORTED', cause: reason });
     client.release();
+  });
+});
+
+describe('a cancel that comes late', () => {
+  const lock = 4711;
+  /** Whether somebody waits for the lock. */
+  const waits = async (): Promise<void> => {
+    for (let rows: unknown[] = []; rows.length === 0; )
+      rows = await database.query(
+        "select 1 from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory' and not l.granted and a.datname = $1",
+        [database.name],
+      );
+  };
+
+  it.each(['an abort', 'the deadline'])('of %s strikes nobody', async (whose) => {
+    await using relay = await startCancelRelay();
+    const { pool } = makePool({ max: 1, connectionString: through(relay.port, database.connectionString) });
+    const control = controlOf(pool);
+    const owner = { deadline: undefined };
+    const controller = new AbortController();
+    await database.query(`select pg_advisory_lock(${lock})`);
+    const text = `select pg_advisory_xact_lock(${lock})`;
+    const first = control.viewFor(owner).query(whose === 'an abort' ? { text, signal: controller.signal } : { text });
+    first.catch(() => {});
+    await waits();
+    const held = relay.holds();
+    if (whose === 'an abort') controller.abort(reason);
+    const expired = whose === 'an abort' ? undefined : control.expire(owner, 200);
+    await held;
+    // It is done before the cancel reaches the server.
+    await database.query(`select pg_advisory_unlock(${lock})`);
+    const next = pool.query('select pg_sleep(0.3), 1 as a');
+    await until(pool, () => pool.stats().created === 2 || pool.stats().leased === 1);
+    await running('pg_sleep(0.3)');
+    relay.deliver();
+    expect((await next).rows).toMatchObject([{ a: 1 }]);
+    await expired;
+    await first.catch(() => {});
+  });
+});
+
+describe('the deadline and a signal', () => {
+  it('at once end a statement once', async () => {
+    const { pool } = makePool({ max: 1 });
+    const control = controlOf(pool);
+    for (const order of ['signal first', 'deadline first']) {
+      const owner = { deadline: undefined };
+      const controller = new AbortController();
+      const failing = failure(control.viewFor(owner).query({ text: 'select pg_sleep(3617)', signal: controller.signal }));
+      await running('pg_sleep(3617)');
+      if (order === 'signal first') controller.abort(reason);
+      const expired = control.expire(owner, 100);
+      controller.abort(reason);
+      expect((await failing).code).toBe('ERR_POOL_DEADLINE');
+      await expired;
+      expect((await pool.query('select 1 as a')).rows).toEqual([{ a: 1 }]);
+      expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0 });
+    }
   });
 });
 

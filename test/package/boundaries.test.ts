@@ -146,6 +146,27 @@ const forbidden: Case[] = [
       rule: imports,
     }),
   ),
+  // OpenTelemetry is loaded in src/telemetry only, by an import() that says why; not even its types are needed.
+  ...['src/ot.ts', 'src/pg/ot.ts', 'src/auth/ot.ts', 'src/lambda/ot.ts', 'src/middy/ot.ts', 'src/redis/ot.ts'].map(
+    (file) => ({
+      title: `OpenTelemetry in ${file}`,
+      file,
+      code: "import type { Meter } from '@opentelemetry/api';\nexport type M = Meter;\n",
+      rule: imports,
+    }),
+  ),
+  {
+    title: 'src/telemetry: a type of OpenTelemetry',
+    file: 'src/telemetry/ot-type.ts',
+    code: "import type { Meter } from '@opentelemetry/api';\nexport type M = Meter;\n",
+    rule: imports,
+  },
+  {
+    title: 'src/telemetry: OpenTelemetry by an import() that says nothing',
+    file: 'src/telemetry/ot-silent.ts',
+    code: "export const load = (): Promise<unknown> => import('@opentelemetry/api');\n",
+    rule: imports,
+  },
   {
     title: 'src/redis: a value of redis',
     file: 'src/redis/value.ts',
@@ -384,6 +405,11 @@ const permitted: Case[] = [
     title: 'src/telemetry imports types of the pool',
     file: 'src/telemetry/types.ts',
     code: "import type { Ok } from '../pool/ok.ts';\nexport const f = (o: Ok): Ok => o;\n",
+  },
+  {
+    title: 'src/telemetry loads OpenTelemetry on first use, and says so',
+    file: 'src/telemetry/ot-lazy.ts',
+    code: "// oxlint-disable-next-line no-restricted-imports -- loaded on first use\nexport const load = (): Promise<unknown> => import('@opentelemetry/api');\n",
   },
   {
     title: 'src/lambda imports types of the pool',

@@ -25,7 +25,7 @@ const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   './core': ['AcquireError', 'Pool', 'PoolError', 'elapsedMillis', 'systemClock'],
   './middy': ['default', 'pgPool'],
   './redis': ['AcquireError', 'PoolError', 'createRedisPool', 'getRedis', 'redisPool', 'withRedis'],
-  './telemetry': ['emfMetrics'],
+  './telemetry': ['datadogMetrics', 'emfMetrics', 'otelMetrics'],
   './testing': ['FakeClock', 'expectNoPinning', 'simulateFreeze'],
 };
 
