@@ -3,6 +3,7 @@
 import { type EventEmitter, getEventListeners } from 'node:events';
 import pg from 'pg';
 import { AcquireError, type PgQueryConfig, QueryAbortedError } from 'thawpool';
+import { systemClock } from 'thawpool/core';
 import { describe, expect, inject, it, vi } from 'vitest';
 import { controlOf } from '../../src/pg/control.ts';
 import { startCancelRelay } from '../support/cancel-relay.ts';
@@ -504,7 +505,13 @@ describe('a cancel that comes late', () => {
 
   it.each(['an abort', 'the deadline'])('of %s strikes nobody', async (whose) => {
     await using relay = await startCancelRelay();
-    const { pool } = makePool({ max: 1, connectionString: through(relay.port, database.connectionString) });
+    // Time passes as usual: the cancel is waited for until it has taken too long.
+    const { pool } = makePool({
+      max: 1,
+      clock: systemClock,
+      connectionString: through(relay.port, database.connectionString),
+      acquireTimeoutMillis: 60_000,
+    });
     const control = controlOf(pool);
     const owner = { deadline: undefined };
     const controller = new AbortController();
@@ -519,10 +526,13 @@ describe('a cancel that comes late', () => {
     await held;
     // It is done before the cancel reaches the server.
     await database.query(`select pg_advisory_unlock(${lock})`);
-    const next = pool.query('select pg_sleep(0.3), 1 as a');
-    await until(pool, () => pool.stats().created === 2 || pool.stats().leased === 1);
-    await running('pg_sleep(0.3)');
+    console.log('unlocked', pool.stats());
+    const next = pool.query(`select pg_advisory_xact_lock(${lock}), 1 as a`);
+    await database.query(`select pg_advisory_lock(${lock})`);
+    await waits();
+    console.log('next waits', pool.stats());
     relay.deliver();
+    await database.query(`select pg_advisory_unlock(${lock})`);
     expect((await next).rows).toMatchObject([{ a: 1 }]);
     await expired;
     await first.catch(() => {});

@@ -135,7 +135,7 @@ describe('a statement that is stopped', () => {
 
   const stops: Record<string, (pool: PgPool, text: string) => Promise<void>> = {
     'by the end of an invocation': async (pool, text) => {
-      const over = failure(pool.query(text, [30]));
+      const over = failure(controlOf(pool).viewFor(owner).query(text, [30]));
       await running(text);
       await controlOf(pool).expire(owner, 100);
       expect(await over).toMatchObject({ code: 'ERR_POOL_DEADLINE', cause: { code: '57014' } });
@@ -157,7 +157,9 @@ describe('a statement that is stopped', () => {
       expect(await over).toMatchObject({ code: '57014' });
     },
     'by query_timeout': async (pool, text) => {
-      const over = failure(pool.query({ text, values: [30], query_timeout: 200 } as { text: string; values: number[] }));
+      const over = failure(
+        pool.query({ text, values: [30], query_timeout: 200 } as { text: string; values: number[] }),
+      );
       await running(text);
       expect(await over).toMatchObject({ message: 'Query read timeout' });
     },
@@ -170,14 +172,13 @@ describe('a statement that is stopped', () => {
         ['when its columns are known', 3],
       ])(`${how}, ${when}, %s, is prepared all the same, or anew`, async (_, uses) => {
         const { pool, events } = makePool();
-        const asked = { ...controlOf(pool) };
-        expect(asked).toBeDefined();
         for (let use = 0; use < uses; use += 1) await pool.query(text, [0]);
         await database.query('begin');
         if (when === 'before it is bound') await database.query('lock table locked');
         await stop(pool, text);
         await database.query('commit');
-        for (let use = 0; use < 4; use += 1) expect((await pool.query(text, [0])).rowCount).toBe(when === 'as it runs' ? 1 : 0);
+        for (let use = 0; use < 4; use += 1)
+          expect((await pool.query(text, [0])).rowCount).toBe(when === 'as it runs' ? 1 : 0);
         expect(await prepared(pool)).toEqual([text]);
         expect(events.filter((event) => event.type === 'noted')).toEqual([]);
       });

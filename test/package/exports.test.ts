@@ -1,6 +1,7 @@
 // What a release promises, written out: the names of every subpath and the shape of the tarball. A name that is added or
 // taken away changes this file, and so is seen in review.
 import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -48,6 +49,19 @@ const entry = (subpath: string, condition: string): string => {
   return file ?? expect.fail(`${subpath} has no "${condition}"`);
 };
 
+/** The sources that a map names, as paths inside the package. */
+function mappedBy(map: string): string[] {
+  const { sources } = JSON.parse(readFileSync(path.join(folder, map), 'utf8')) as { sources: string[] };
+  return sources.map((source) => path.posix.join(path.posix.dirname(map), source));
+}
+
+/** Whether anything of a source is left without its types, its comments, and what it only hands on. */
+function holdsCode(source: string): boolean {
+  const comments = /\/\*[^]*?\*\/|\/\/.*$/gm;
+  const handedOn = /\b(?:im|ex)port\b(?:[\s\w*]*(?:\{[^}]*\})?\s*from)?\s*'[^']+';|\bexport\s*\{\s*\};?/g;
+  return stripTypeScriptTypes(source).replaceAll(comments, '').replaceAll(handedOn, '').trim() !== '';
+}
+
 describe('the names', () => {
   test('belong to the subpaths of package.json', () => {
     expect(Object.keys(manifest.exports).toSorted()).toEqual([...Object.keys(EXPORTS), './package.json'].toSorted());
@@ -56,16 +70,22 @@ describe('the names', () => {
   test.each(Object.keys(EXPORTS))('of %s are the promised ones', async (subpath) => {
     const module = (await import(pathToFileURL(path.join(folder, entry(subpath, 'default'))).href)) as object;
     expect(Object.keys(module).toSorted()).toEqual([...(EXPORTS[subpath] ?? [])].toSorted());
+    // As inspect() and stack traces show them.
+    const classes = Object.entries(module).filter(([, value]) => /^class\b/.test(String(value)));
+    expect(classes.map(([, value]) => (value as { name: string }).name)).toEqual(classes.map(([name]) => name));
   });
 });
 
 describe('the tarball', () => {
   const sources = String.raw`(src|infra/(constructs|database-user))/.+\.ts`;
 
-  test('holds the sources, what is built from them, the function of DatabaseUser, and four documents', () => {
+  test('holds the sources, their declarations, the modules, the function of DatabaseUser, and four documents', () => {
     const source = new RegExp(`^${sources}$`);
-    const built = new RegExp(`^dist/${sources.replace(/ts$/, String.raw`(js|d\.ts)(\.map)?`)}$`);
-    const kinds = at.files.filter((file) => !source.test(file) && !built.test(file));
+    const declared = new RegExp(`^dist/${sources.replace(/ts$/, String.raw`d\.ts(\.map)?`)}$`);
+    const entries = new Set(Object.keys(EXPORTS).map((subpath) => entry(subpath, 'default').replace(/^\.\//, '')));
+    const isModule = (file: string) =>
+      entries.has(file.replace(/\.map$/, '')) || /^dist\/src\/chunks\/[^/]+\.js(\.map)?$/.test(file);
+    const kinds = at.files.filter((file) => !source.test(file) && !declared.test(file) && !isModule(file));
     expect(kinds).toEqual([
       'CHANGELOG.md',
       'LICENSE',
@@ -85,33 +105,47 @@ describe('the tarball', () => {
     ).toEqual([]);
   });
 
-  test('holds declarations and maps beside every module', () => {
-    const modules = at.files.filter((file) => file.startsWith('dist/') && file.endsWith('.js'));
-    expect(modules.length).toBeGreaterThan(0);
-    const missing = modules
-      .flatMap((file) => [`${file}.map`, file.replace(/\.js$/, '.d.ts'), file.replace(/\.js$/, '.d.ts.map')])
-      .filter((file) => !at.files.includes(file));
+  test('holds a map beside every module and every declaration', () => {
+    const mapped = at.files.filter((file) => /^dist\/.*\.(js|d\.ts)$/.test(file));
+    expect(mapped.length).toBeGreaterThan(0);
+    const named = (file: string) => `//# sourceMappingURL=${path.basename(file)}.map`;
+    const missing = mapped.filter(
+      (file) =>
+        !at.files.includes(`${file}.map`) ||
+        !readFileSync(path.join(folder, file), 'utf8').trimEnd().endsWith(named(file)),
+    );
     expect(missing).toEqual([]);
   });
 
-  test('holds for every module its source, and for every source its module', () => {
+  test('holds for every declaration its source, and for every source its declaration', () => {
     const stems = (start: RegExp, end: string) =>
       at.files.filter((file) => start.test(file) && file.endsWith(end)).map((file) => file.slice(0, -end.length));
-    const built = stems(/^dist\//, '.d.ts').map((file) => file.replace(/^dist\//, ''));
-    expect(built).toEqual(stems(/^(src|infra)\//, '.ts'));
+    const declared = stems(/^dist\//, '.d.ts').map((file) => file.replace(/^dist\//, ''));
+    expect(declared).toEqual(stems(/^(src|infra)\//, '.ts'));
   });
 
   test('holds source maps that lead to the sources', () => {
     const maps = at.files.filter((file) => file.endsWith('.map'));
     expect(maps.length).toBeGreaterThan(0);
-    const lost = maps.flatMap((file) => {
-      const { sources } = JSON.parse(readFileSync(path.join(folder, file), 'utf8')) as { sources: string[] };
-      expect(sources, file).toHaveLength(1);
-      return sources
-        .map((source) => path.posix.join(path.posix.dirname(file), source))
-        .filter((source) => !at.files.includes(source));
-    });
+    const lost = maps.flatMap((file) => mappedBy(file).filter((source) => !at.files.includes(source)));
     expect(lost).toEqual([]);
+    const declarations = maps.filter((file) => file.endsWith('.d.ts.map'));
+    expect(declarations.filter((file) => mappedBy(file).length !== 1)).toEqual([]);
+  });
+
+  // Twice would be two registries, and errors that are no instances of their own class.
+  test('holds every source in one module', () => {
+    const built = at.files.filter((file) => file.endsWith('.js.map')).flatMap(mappedBy);
+    expect(built.length).toBeGreaterThan(0);
+    expect(built.filter((source, n) => built.indexOf(source) !== n)).toEqual([]);
+    const left = at.files
+      .filter((file) => new RegExp(`^${sources}$`).test(file) && !built.includes(file))
+      .filter((file) => holdsCode(readFileSync(path.join(folder, file), 'utf8')));
+    expect(left.filter((file) => !file.startsWith('infra/database-user/'))).toEqual([
+      'src/env-descriptions.ts',
+      'src/pool/invariants.ts',
+      'src/telemetry/metric-descriptions.ts',
+    ]);
   });
 
   test('imports only what it contains, with endings that Node knows', () => {

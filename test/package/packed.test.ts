@@ -157,6 +157,17 @@ async function bundle(
   };
 }
 
+/** The sources that the built modules among a bundle's inputs were made from, as paths inside the package. */
+async function sourcesOf(inputs: readonly string[]): Promise<string[]> {
+  const own = 'node_modules/thawpool/';
+  const maps = [...new Set(inputs)].filter((input) => input.startsWith(own)).map((input) => `${input}.map`);
+  const found = maps.map(async (map) => {
+    const { sources } = JSON.parse(await readFile(path.join(at.project, map), 'utf8')) as { sources: string[] };
+    return sources.map((source) => path.posix.join(path.posix.dirname(map), source).slice(own.length));
+  });
+  return (await Promise.all(found)).flat();
+}
+
 /** As bundlers of ES modules can: what is loaded on demand has files of its own. */
 const apart = { splitting: true, outdir: 'out/apart' } as const;
 
@@ -204,6 +215,29 @@ describe.each(versions)('under Node %s', (major) => {
       THAWPOOL_AUTH: 'iam',
     });
     expect(files).toEqual(['index.mjs']);
+  });
+
+  test('finds the same classes and pools behind all subpaths', async () => {
+    const code = `
+      const [root, core, middy, redis] = await Promise.all(['', '/core', '/middy', '/redis'].map((of) => import('thawpool' + of)));
+      const request = { event: {}, context: { awsRequestId: '1', getRemainingTimeInMillis: () => 60_000 } };
+      await middy.pgPool().before(request);
+      const { db } = request.context;
+      console.log(JSON.stringify([
+        db instanceof root.PgPool,
+        Object.getPrototypeOf(db) === root.getPool(),
+        ...[core, redis].flatMap(({ PoolError, AcquireError }) => [PoolError === root.PoolError, AcquireError === root.AcquireError]),
+      ]));`;
+    const env = { PGHOST: '127.0.0.1', PGUSER: 'app', PGDATABASE: 'app' };
+    expect(await start(nodeOf(major), code, env)).toEqual([true, true, true, true, true, true]);
+  });
+
+  test('shows where in the sources an error comes from', async () => {
+    const code = `
+      process.setSourceMapsEnabled(true);
+      const { createPool } = await import('thawpool');
+      try { createPool({ max: -1 }); } catch ({ stack }) { console.log(JSON.stringify(stack)); }`;
+    expect(await start(nodeOf(major), code)).toMatch(/at createPool .*node_modules\/thawpool\/src\/registry\.ts:\d+/);
   });
 
   test('has no entry beside the listed ones', async () => {
@@ -351,16 +385,18 @@ describe('a bundle', () => {
 
   test.each(Object.entries(onDemand))('of several files leaves %s for later', async (_, modules) => {
     const { inputs, eager } = await bundle('middy', 'esm', apart);
-    const files = modules.map((module) => `node_modules/thawpool/dist/src/${module}.js`);
-    expect(files.filter((file) => !inputs.includes(file))).toEqual([]);
-    expect(files.filter((file) => eager.includes(file))).toEqual([]);
+    const [all, atStart] = await Promise.all([sourcesOf(inputs), sourcesOf(eager)]);
+    const files = modules.map((module) => `src/${module}.ts`);
+    expect(files.filter((file) => !all.includes(file))).toEqual([]);
+    expect(files.filter((file) => atStart.includes(file))).toEqual([]);
   });
 
   test('holds nothing of what is only for tests, for other pools or for documentation', async () => {
     const { inputs } = await bundle('middy', 'esm', apart);
-    const other =
-      /node_modules\/thawpool\/dist\/(infra|src\/(testing|redis|cache|env-descriptions|telemetry\/metric-desc))/;
-    expect(inputs.filter((input) => other.test(input))).toEqual([]);
+    const other = /^(infra|src\/(testing|redis|cache|env-descriptions|telemetry\/metric-desc))/;
+    const sources = await sourcesOf(inputs);
+    expect(sources).toContain('src/registry.ts');
+    expect(sources.filter((source) => other.test(source))).toEqual([]);
   });
 
   // Each costs a cold start up to 1.3 ms, because an ES module lists all exports of what it imports, and a bundle of one

@@ -59,15 +59,17 @@ export async function script({ pool, factory, clock, settle }: NamedPool): Promi
   // A freeze after which one of them is dead.
   await clock.advance(5000);
   factory.onValidate = () => false;
-  await pool.thaw(5000);
-  await settle();
+  let thawed = pool.thaw(5000);
+  await clock.turn();
+  await thawed;
   factory.onValidate = () => true;
   const fresh = await pool.acquire();
   fresh.release();
   await pool.freeze();
   await clock.advance(2000);
-  await pool.thaw(2000);
-  await settle();
+  thawed = pool.thaw(2000);
+  await clock.turn();
+  await thawed;
   // One that cannot be made, and what its maker notes.
   factory.onCreate = () => {
     throw new Error('no route');
