@@ -30,10 +30,10 @@ export async function install(): Promise<Installed> {
   // Without one of its own, a package.json further up would be the project's.
   await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'bench', private: true, type: 'module' }));
   await cp(join(ROOT, 'package.json'), join(own, 'package.json'));
-  const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  const args = [tsc, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', join(own, 'dist')];
-  await promisify(execFile)(process.execPath, args, { cwd: ROOT }).catch(({ stdout }: { stdout: string }) => {
-    throw new Error(`The sources do not compile:\n${stdout}`);
+  const args = [join(ROOT, '.ci', 'build.mjs'), join(own, 'dist')];
+  type Failed = { stdout: string; stderr: string };
+  await promisify(execFile)(process.execPath, args, { cwd: ROOT }).catch(({ stdout, stderr }: Failed) => {
+    throw new Error(`The sources do not compile:\n${stdout}${stderr}`);
   });
   for (const name of ['pg', 'redis', '@middy']) await symlink(join(ROOT, 'node_modules', name), join(modules, name));
   const { exports } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8')) as { exports: object };

@@ -37,7 +37,6 @@ tuned for each function that runs it.
   shown. Nothing is rounded, cut to fit or silently replaced.
 * **An unknown \`THAWPOOL_…\` name is a warning** that says which known name is nearest, since it is most likely a typing error.
 * **An empty variable counts as not set.** Numbers are whole and decimal, durations are milliseconds.
-* What is marked *not in this version* is refused with an error that says so.
 
 \`\`\`sh
 DATABASE_URL=postgres://app:secret@db.example.com:5432/shop
@@ -52,6 +51,24 @@ const db = getPool({ acquireTimeoutMillis: 2000 }); // max is 2, from the enviro
 \`\`\`
 `;
 
+/** What has no variable: most of it is no text. */
+const inCode = `
+## In code only
+
+* **\`name\`** (\`default\`): the pool's name in the registry, in warnings and in metrics. \`getPool()\` makes one pool for each name.
+* **\`reset\`** (\`auto\`; \`always\`, \`never\`): when a session is cleaned before its next user. See [failures](failures.md#what-a-session-leaves-behind).
+* **\`password\`** may be a function, asked for each connection, or a source of credentials. See [IAM](iam.md#a-signer-of-your-own) and [secrets](secrets.md#in-code).
+* **\`ssl\`**: pg's own, as \`tls.connect\` takes it; it wins over \`sslMode\` and the rest. See [TLS](tls.md).
+* **\`onWarning\`** (\`process.emitWarning\`): hears what should be looked at but fails nothing.
+* **\`env\`** (\`process.env\`), **\`clock\`**: the environment to read and the clocks to go by, for tests. See [testing](testing.md).
+* **\`Client\`**: what makes the clients, pg's unless given.
+* **\`keepAlive\`** (\`true\`), **\`keepAliveInitialDelayMillis\`** (30000): TCP keepalive. It proves nothing after a freeze; see [strategies](strategies.md#what-persists-and-for-how-long).
+* **Everything that pg's \`Client\` and \`Pool\` take**, such as \`types\`, \`query_timeout\`, \`onConnect\`, \`verify\`, \`maxUses\`, \`min\`. See [migrating](migrating.md).
+
+\`withPool\` and \`pgPool\` take all of these, and besides **\`pool\`**, a pool that exists, and **\`contextKey\`** (\`db\`), the
+property of the context that gets it.
+`;
+
 function allowed(rule: Rule): string {
   if (rule.kind === 'integer') return `${rule.min} to ${rule.max}${rule.unit === 'ms' ? ' ms' : ''}`;
   if (rule.kind !== 'word') return rule.expects;
@@ -61,7 +78,8 @@ function allowed(rule: Rule): string {
 function row(variable: Variable): string {
   const { option, name, rule } = variable;
   const doc = descriptions[name] ?? '';
-  const isValue = rule.kind === 'integer' || (rule.kind === 'word' && rule.words.includes(String(variable.default)));
+  const isValue =
+    typeof variable.default === 'number' || (rule.kind === 'word' && rule.words.includes(variable.default));
   const byDefault = isValue ? `\`${variable.default}\`` : variable.default;
   return `| \`${option}\` | \`${name}\` | ${byDefault} | ${allowed(rule)} | ${doc} |`;
 }
@@ -73,7 +91,7 @@ export function renderOptions(): string {
     const head = '| option | environment | default | allowed | meaning, and why |\n|---|---|---|---|---|';
     return `\n## ${title}\n\n${text}\n\n${head}\n${rows.join('\n')}\n`;
   });
-  return introduction + sections.join('');
+  return introduction + sections.join('') + inCode;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

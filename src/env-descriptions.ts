@@ -44,9 +44,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   THAWPOOL_DEADLINE_RESERVE_MS: 'Kept back before the sandbox is ended: 250 is room for a cancel, a rollback and a close within one region. It must stay ' +
       'well below the function’s own timeout, or nothing is left to work in.',
   THAWPOOL_VALIDATE_AFTER_IDLE_MS: 'A connection without proof of life for this long is proven again before anyone gets it; 0 proves it every time. One ' +
-      'second keeps steady traffic free of pings. It has no use above `idleTimeoutMillis`.',
+      'second keeps steady traffic free of pings; behind a pooler it is 30000 unless set. It has no use above `idleTimeoutMillis`.',
   THAWPOOL_VALIDATE_TIMEOUT_MS: 'The longest a proof of life may take; less once the round trip is known. Short, because it is what a dead socket costs, ' +
-      'and it is spent out of `acquireTimeoutMillis`.',
+      'and it is spent out of `acquireTimeoutMillis`; behind a pooler, which may have to wait for a backend, it is 1000 unless set.',
   THAWPOOL_ROUTE: 'What stands between the function and the server; a pooler refuses things that a server takes.',
   THAWPOOL_PROXY_HOST: 'The endpoint of an RDS Proxy: connected to instead of the host, with `route: rds-proxy`. Without it the function goes to the host again.',
   THAWPOOL_PROXY_FALLBACK: '`direct` connects to the host itself while the proxy of `THAWPOOL_PROXY_HOST` does not answer. Off, because a proxy is there to keep ' +

@@ -31,5 +31,6 @@ export function inOtherVpcs(
 ): boolean {
   const here = client.map(vpcOfGroup).find((vpc) => vpc !== undefined);
   const there = server.vpc ? knownVpc(server.vpc.vpcId) : server.securityGroups.map(vpcOfGroup).find(Boolean);
-  return here !== undefined && there !== undefined && typeof here === typeof there && here !== there;
+  // An id and a construct, and what is known and what is not, cannot be told apart.
+  return typeof here === typeof there && here !== there;
 }

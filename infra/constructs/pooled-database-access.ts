@@ -261,7 +261,7 @@ function checkProxyUse(
   if (auth !== proxy.clientAuth) {
     refuse(`auth is "${auth}", but functions log in to the proxy ${proxy.node.path} by "${proxy.clientAuth}".`);
   }
-  if (auth === 'iam' && proxy.endToEnd && !proxy.users.includes(user)) {
+  if (proxy.endToEnd && !proxy.users.includes(user)) {
     refuse(
       `the user is "${user}", but the proxy ${proxy.node.path} may log in as ${proxy.users.join(', ')} only: add it to the proxy's users.`,
     );

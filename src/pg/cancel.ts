@@ -27,11 +27,7 @@ interface CancelConnection extends pg.Connection {
  * @returns whether the server has taken note, once it has or cannot be reached; never rejects. The server closes the
  * connection when it has told the session's process, so that no cancel is on its way any more; otherwise one may be.
  */
-export function sendCancel(
-  target: CancelTarget,
-  budgetMillis: number,
-  clock: Timers = systemClock,
-): Promise<boolean> {
+export function sendCancel(target: CancelTarget, budgetMillis: number, clock: Timers = systemClock): Promise<boolean> {
   const { host, port, processId, secretKey, ssl } = target;
   const connection = new pg.Connection({ ssl }) as CancelConnection;
   return new Promise((resolve) => {

@@ -49,7 +49,13 @@ export function iterationOf(
   options: IterateOptions = {},
 ): Iteration {
   // Not by spreading it alone: these may come from getters of its class.
-  const { text, values: own, name, types, rowMode } = typeof statement === 'string' ? { text: statement } : (statement as Config);
+  const {
+    text,
+    values: own,
+    name,
+    types,
+    rowMode,
+  } = typeof statement === 'string' ? { text: statement } : (statement as Config);
   const { signal: _, ...config } = typeof statement === 'string' ? {} : statement;
   const given: unknown = options.signal ?? signalOf(statement);
   return {
@@ -133,7 +139,7 @@ export async function* rowsByCursor(
       const { rows } = await query({ ...shape, text: `FETCH ${batchSize} FROM ${cursor}`, signal });
       for (const row of rows) {
         if (signal?.aborted) throw new QueryAbortedError('stopped', signal.reason);
-        yield row as Row;
+        yield row;
       }
       if (rows.length < batchSize) return;
     }

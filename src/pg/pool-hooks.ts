@@ -48,7 +48,9 @@ export async function verify({ client }: Session, { verify: judge }: PoolHooks):
     const done = (error?: unknown): void => (error ? reject(new HookError('verify', error)) : resolve());
     try {
       // An async function tells nothing by what it returns, but how it fails.
-      Promise.resolve(judge(client, done) as unknown).catch((error: unknown) => done(error ?? new Error(String(error))));
+      Promise.resolve(judge(client, done) as unknown).catch((error: unknown) =>
+        done(error ?? new Error(String(error))),
+      );
     } catch (error) {
       done(error ?? new Error(String(error)));
     }

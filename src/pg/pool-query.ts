@@ -110,13 +110,14 @@ function run(lease: Lease<Session>, { tell, signal }: QueryContext, text: unknow
         resolve(result);
       }
     };
-    // What it failed with, it has told by itself.
-    const over = (error?: Error): void => {
-      if (!answered) done(undefined, undefined, error);
-    };
     try {
-      if (typeof text !== 'string' && isSubmittable(text)) whenOver(text, over);
-      if (signal === undefined) (session.query as AnyQuery)(...session.admit([text, values, done]));
+      if (typeof text !== 'string' && isSubmittable(text)) {
+        // What it failed with, it has told by itself.
+        whenOver(text, (error) => {
+          if (!answered) done(undefined, undefined, error);
+        });
+      }
+      if (signal === undefined) session.ask(text, values, done);
       else sendWithSignal(session, [text, values, done], (args) => (session.query as AnyQuery)(...session.admit(args)));
     } catch (error) {
       done(error as Error);

@@ -93,7 +93,7 @@ export function sendWithSignal(
   return new Promise((resolve, reject) => {
     start((error, result) => {
       // Parsers may throw what is no Error.
-      if (error) reject(error as Error);
+      if (error) reject(error);
       else resolve(result);
     });
   }).catch((error: unknown) => {

@@ -85,7 +85,9 @@ export class Session {
 
   /** Whether nothing is on its way: the last thing the server said is that it is ready. */
   get quiet(): boolean {
-    return this.#internals.readyForQuery !== false;
+    const { readyForQuery, _queryQueue, _sentQueryQueue } = this.#internals;
+    // As it tells of an answer the driver has not sent yet what waits behind that.
+    return readyForQuery !== false && !_queryQueue?.length && !_sentQueryQueue?.length;
   }
 
   /** Whether another statement can be sent at all. */
@@ -226,11 +228,7 @@ export class Session {
   #run(args: readonly unknown[]): unknown {
     const prepared = this.#preparer?.queryFor(args[0], args[1], args[2]);
     if (prepared === undefined) {
-      const text = textOf(args[0]);
-      if (text !== undefined) {
-        this.#note(stateLeftBy(text));
-        this.#preparer?.passes(text);
-      }
+      this.#pass(args[0]);
       return this.#pgQuery(...args);
     }
     this.#note(prepared.leaves);
@@ -244,6 +242,33 @@ export class Session {
       if (error instanceof Error) Error.captureStackTrace(error);
       throw error;
     });
+  }
+
+  /**
+   * Runs a statement for `pool.query()`, as `query` does with a callback, but for lists of arguments: there is no hotter path.
+   *
+   * @throws PoolError `ERR_POOL_PINNED`; nothing has been sent then.
+   */
+  ask(text: unknown, values: unknown, callback: (error?: Error, result?: unknown) => void): void {
+    const { linter, dropNames } = this.#rules;
+    if (linter !== undefined || dropNames || statementListeners.size > 0) {
+      return void this.#run(this.admit([text, values, callback]));
+    }
+    const prepared = this.#preparer?.queryFor(text, values, callback);
+    if (prepared !== undefined) {
+      this.#note(prepared.leaves);
+      return void this.#pgQuery(prepared, callback);
+    }
+    this.#pass(text);
+    this.#pgQuery(text, values, callback);
+  }
+
+  /** Takes note of what is sent as pg does. */
+  #pass(config: unknown): void {
+    const text = textOf(config);
+    if (text === undefined) return;
+    this.#note(stateLeftBy(text));
+    this.#preparer?.passes(text);
   }
 
   #note(left: SessionState): void {

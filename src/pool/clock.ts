@@ -22,7 +22,10 @@ export interface Clock {
   afterTurn(callback: () => void): void;
 }
 
-/** So many readings in a row within one millisecond are a burst; one request after the other does not come near. */
+/**
+ * So many readings in a row within one millisecond and one turn are a burst: one request after the other does not come
+ * near, with a peer that answers at once neither.
+ */
 const burst = 8;
 /** How often a reading is used again in a burst. Reading the clocks takes longer than the rest of an acquire (bench). */
 const repeats = 31;
@@ -40,6 +43,7 @@ export class Glances {
   #last: Instant = { wall: 0, monotonic: 0 };
   #alike = 0;
   #left = 0;
+  /** Whether the end of this turn will be told. */
   #ending = false;
 
   /**
@@ -58,6 +62,11 @@ export class Glances {
     return this.#last;
   }
 
+  /** The time for the news of what happens: as old as a burst's reading, but makes no burst however much is told. */
+  stamp(): Instant {
+    return this.#left > 0 ? this.#last : this.#now();
+  }
+
   #readAgain(): void {
     const { wall } = this.#last;
     // In a burst the same millisecond is the same reading: whatever compares with it need not compare again.
@@ -66,8 +75,13 @@ export class Glances {
       this.#alike = this.#last.wall === wall ? this.#alike + 1 : 1;
       if (this.#alike < burst) return;
     }
-    this.#left = repeats;
-    if (this.#ending) return;
+    if (this.#ending) this.#left = repeats;
+    else this.#countThisTurn();
+  }
+
+  /** Those before may have been of other turns. To have the end told of every turn costs more than a few readings. */
+  #countThisTurn(): void {
+    this.#alike = 0;
     this.#ending = true;
     this.#atTurnsEnd(() => {
       this.#ending = false;
@@ -92,7 +106,7 @@ export const systemClock: Clock = {
 };
 
 // Ticks run once the microtasks of this turn are done, and before the next poll.
-const glances = /* @__PURE__ */ new Glances(
+const glances = new Glances(
   systemClock.now,
   () => Date.now(),
   (callback) => process.nextTick(callback),
@@ -101,6 +115,11 @@ const glances = /* @__PURE__ */ new Glances(
 /** How a pool reads its clock for one acquire or release of many. Anybody's own clock is read each time. */
 export function glanceOf(clock: Clock): () => Instant {
   return clock.now === systemClock.now ? () => glances.glance() : () => clock.now();
+}
+
+/** How a pool reads its clock to tell when something happened. */
+export function stampOf(clock: Clock): () => Instant {
+  return clock.now === systemClock.now ? () => glances.stamp() : () => clock.now();
 }
 
 /**

@@ -67,12 +67,13 @@ export class EventStream {
   heard = false;
   /** Never changed while events are told: whoever comes or goes meanwhile makes another. */
   #observers: readonly PoolObserver[] = [];
-  readonly #now: () => Instant;
+  /** When something happens now. */
+  readonly now: () => Instant;
   readonly #onWarning: (message: string) => void;
   #warned = false;
 
   constructor(now: () => Instant, onWarning: (message: string) => void) {
-    this.#now = now;
+    this.now = now;
     this.#onWarning = onWarning;
   }
 
@@ -84,7 +85,7 @@ export class EventStream {
   emit(event: PoolEvent): void {
     const observers = this.#observers;
     if (observers.length === 0) return;
-    const at = this.#now();
+    const at = this.now();
     for (const observer of observers) {
       // One of the others may just have made this one stop listening.
       if (observers !== this.#observers && !this.#observers.includes(observer)) continue;

@@ -12,8 +12,8 @@
 //
 // There is no `await` between reading a number and changing it: each method below does its bookkeeping in one turn.
 
-import { abortedError, closedError, failedError, reclaimedError } from './acquire-errors.ts';
-import { elapsedMillis, glanceOf, type Instant } from './clock.ts';
+import { closedError, failedError, reclaimedError } from './acquire-errors.ts';
+import { elapsedMillis, glanceOf, type Instant, stampOf } from './clock.ts';
 import { Conditions } from './conditions.ts';
 import { EventStream, type EvictReason, type PoolObserver } from './events.ts';
 import type { ResourceFactory } from './factory.ts';
@@ -53,7 +53,7 @@ export class Pool<T> {
     this.#options = resolveOptions(options);
     const { clock, onWarning, noun } = this.#options;
     this.#glance = glanceOf(clock);
-    this.#events = new EventStream(this.#glance, onWarning);
+    this.#events = new EventStream(stampOf(clock), onWarning);
     this.#slots = new SlotTable<T>(this.#options, this.#events, this.#conditions);
     const host: UpkeepHost<T> = {
       ready: (slot, provenNow) => this.#ready(slot, provenNow),
@@ -97,7 +97,7 @@ export class Pool<T> {
    */
   acquire(options?: AcquireOptions): Promise<Lease<T>> {
     try {
-      if (options?.signal?.aborted) throw this.#waits.refuse(abortedError(this.#waits.facts(), options.signal.reason));
+      if (options?.signal) this.#waits.heed(options.signal);
       const lease = this.tryAcquire(options?.owner, options?.origin);
       if (lease) return Promise.resolve(lease);
       const waiting = this.#waits.begin(options);
@@ -288,7 +288,8 @@ export class Pool<T> {
       if (slot.idleSince !== now) slot.idleSince = now;
       return this.#slots.move(slot, 'idle');
     }
-    if (provenNow) return this.#serve(slot);
+    // The epoch again: a reset may have found another one dead.
+    if (provenNow && slot.provenEpoch === this.#slots.epoch) return this.#serve(slot);
     this.#upkeep.validate(slot);
   }
 
@@ -304,7 +305,7 @@ export class Pool<T> {
     this.#slots.move(slot, 'leased');
     this.#counters.acquired += 1;
     if (this.#events.heard) {
-      const waitedMillis = since ? elapsedMillis(since, this.#glance()) : 0;
+      const waitedMillis = since ? elapsedMillis(since, this.#events.now()) : 0;
       this.#events.emit({ type: 'acquired', slot: slot.id, waitedMillis });
     }
     return lease;

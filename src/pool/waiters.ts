@@ -80,12 +80,13 @@ export class WaiterQueue<L> {
 
   /** Queues somebody whom the signal may take out again. */
   push(waiter: Waiter<L>, signal?: AbortSignal): void {
+    // Before anything else: what is no signal throws.
+    if (signal) this.#listen(waiter, signal);
     if (this.#end - this.#first === this.#places) this.#resize();
     waiter.place = this.#end;
     this.#ring[this.#end & (this.#places - 1)] = waiter;
     this.#end += 1;
     this.#size += 1;
-    if (signal) this.#listen(waiter, signal);
     const { due } = waiter;
     if (due < this.#latest) this.#sorted = false;
     else this.#latest = due;

@@ -39,7 +39,7 @@ export interface WaitsHost<T> {
 /** @typeParam L - what is waited for, from a pool of T */
 export class Waits<L, T> {
   /** @internal As the one that `Lease` keeps. */
-  static readonly kept: unknown = new Waiter({ wall: 0, monotonic: 0 }, 0, undefined, ignore, ignore);
+  static readonly kept: unknown = /* @__PURE__ */ new Waiter({ wall: 0, monotonic: 0 }, 0, undefined, ignore, ignore);
   readonly queue: WaiterQueue<L>;
   readonly #host: WaitsHost<T>;
 
@@ -51,8 +51,15 @@ export class Waits<L, T> {
     });
   }
 
+  /** @throws AcquireError `ERR_POOL_ACQUIRE_ABORTED` when the signal was aborted before the wait */
+  heed(signal: AbortSignal): void {
+    if (signal.aborted) throw this.refuse(abortedError(this.facts(), signal.reason));
+  }
+
   /** Queues somebody; the promise settles when `queue` hands the waiter out, or with the error of a wait that ended. */
   begin(options: AcquireOptions | undefined): Promise<L> {
+    // Again: a resource that was found overdue may have been destroyed since, by somebody who ends this acquire.
+    if (options?.signal) this.heed(options.signal);
     const since = this.#host.glance();
     const timeoutMillis = options?.timeoutMillis ?? this.#host.options.acquireTimeoutMillis;
     const remaining = (options?.deadline ?? Number.POSITIVE_INFINITY) - since.wall;

@@ -1,4 +1,5 @@
 // `thawpool/telemetry`: what happens in a pool, as metrics.
+export type { PoolMessage } from './channel.ts';
 export type {
   DatadogClient,
   DatadogEventOptions,

@@ -19,7 +19,6 @@ export function atInvocationEnd(pool: MeteredPool, ended: Meter['ended']): (() =
 
 /** Waits no longer than this for it, and never fails. What is not done in time goes on. */
 export async function within(millis: number, work: Promise<unknown>): Promise<void> {
-  if (!(millis > 0)) return void work.catch(ignore);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeUp = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, millis);

@@ -1,5 +1,5 @@
 // PooledDatabaseAccess: what it writes into the templates, and what it refuses, and in which words. Of functions: function-checks.test.ts.
-import { App, CfnParameter, Fn, Stack, Token } from 'aws-cdk-lib';
+import { App, Aws, CfnCondition, CfnParameter, CfnResource, Fn, Stack, Token } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -9,6 +9,7 @@ import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { describe, expect, test } from 'vitest';
 import { PooledDatabaseAccess } from '../../infra/constructs/index.ts';
+import { resourceOf } from '../../infra/constructs/resources.ts';
 import { type Given, proxyOf, withCluster } from './support/access.ts';
 import {
   environmentIn,
@@ -90,6 +91,7 @@ describe('a function and a cluster of the same stack', () => {
     const port = { 'Fn::GetAtt': [idOf(stack, cluster), 'Endpoint.Port'] };
     expect(rules(stack, 'Ingress')).toEqual([
       expect.objectContaining({
+        Description: 'PostgreSQL from a function, in',
         GroupId: to,
         SourceSecurityGroupId: from,
         IpProtocol: 'tcp',
@@ -108,12 +110,29 @@ describe('a function and a cluster of the same stack', () => {
     connect({ functions: [fn] });
     expect(rules(stack, 'Egress')).toEqual([
       expect.objectContaining({
+        Description: 'PostgreSQL from a function, out',
         GroupId: groupId(stack, fn),
         DestinationSecurityGroupId: groupId(stack, cluster),
         FromPort: { 'Fn::GetAtt': [idOf(stack, cluster), 'Endpoint.Port'] },
       }),
     ]);
     expect(rules(stack, 'Ingress')).toHaveLength(1);
+  });
+
+  test('get a rule for each pair of their security groups', () => {
+    const { stack, vpc, connect } = withCluster();
+    const group = (id: string) => new ec2.SecurityGroup(stack, id, { vpc });
+    const fn = makeFunction(stack, vpc, { securityGroups: [group('A'), group('B')] }, 'Both');
+    connect({ functions: [fn], securityGroups: [group('C'), group('D')] });
+    const pairs = rules(stack, 'Ingress').map((rule) =>
+      JSON.stringify([rule['SourceSecurityGroupId'], rule['GroupId']]),
+    );
+    expect(pairs.map((pair) => pair.match(/Test\w|[A-D](?=[0-9A-F]{8})/g)?.join('')).toSorted()).toEqual([
+      'AC',
+      'AD',
+      'BC',
+      'BD',
+    ]);
   });
 
   test('may be several functions, each with its own rights, rules and environment', () => {
@@ -163,13 +182,19 @@ describe('the database', () => {
       clusterEndpointAddress: 'orders.example.com',
       port: 5432,
     });
-    connect({
-      database,
-      resourceId: 'cluster-GIVEN',
-      securityGroups: [new ec2.SecurityGroup(stack, 'G', { vpc: makeVpc(stack, 'V2') })],
-      peered: true,
-    });
+    const group = new ec2.SecurityGroup(stack, 'G', { vpc: makeVpc(stack, 'V2') });
+    connect({ database, resourceId: 'cluster-GIVEN', securityGroups: [group], peered: true });
     expect(JSON.stringify(connects(stack))).toContain(':dbuser:cluster-GIVEN/app');
+    expect(rules(stack, 'Ingress')).toEqual([
+      expect.objectContaining({ GroupId: stack.resolve(group.securityGroupId) as unknown, FromPort: 5432 }),
+    ]);
+  });
+
+  test('is an imported instance: what it says of itself, and the given resource id', () => {
+    const { stack, fn, connect } = withCluster();
+    connect({ database: importedInstance(stack), resourceId: 'db-GIVEN', securityGroups: [] });
+    expect(environmentIn(stack, fn)).toMatchObject({ PGHOST: 'orders.example.com', PGPORT: '5432' });
+    expect(JSON.stringify(connects(stack))).toContain(':dbuser:db-GIVEN/app');
   });
 
   test('is an imported proxy: the end of its ARN, and the given security groups', () => {
@@ -188,6 +213,12 @@ describe('the database', () => {
     ]);
   });
 
+  test('is an imported proxy with a resource id of its own: the given one', () => {
+    const { stack, connect } = withCluster();
+    connect({ database: importedProxy(stack, 'elsewhere'), securityGroups: [], resourceId: 'prx-GIVEN' });
+    expect(JSON.stringify(connects(stack))).toContain(':dbuser:prx-GIVEN/app');
+  });
+
   test('is a proxy made by CDK alone: the end of an ARN that only the deployment knows', () => {
     const { stack, cluster, connect } = withCluster();
     connect({ database: cdkProxy(stack, cluster, { defaultAuthScheme: rds.DefaultAuthScheme.IAM_AUTH }) });
@@ -197,17 +228,16 @@ describe('the database', () => {
     expect(rules(stack, 'Ingress')).toContainEqual(expect.objectContaining({ FromPort: 5432, ToPort: 5432 }));
   });
 
-  test('is in another region: the right is for that one', () => {
+  test('is in another region and account: the right is for those', () => {
     const app = new App();
-    const home = new Stack(app, 'Home', { env: { region: 'eu-west-1', account: '111111111111' } });
-    const vpc = makeVpc(home);
-    const fn = makeFunction(home, vpc);
-    new PooledDatabaseAccess(home, 'Access', {
-      functions: [fn],
-      database: importedCluster(home),
-      databaseName: 'orders',
-    });
-    expect(connects(home)).toEqual([
+    const there = new Stack(app, 'There', { env: { region: 'eu-west-1', account: '111111111111' } });
+    const here = new Stack(app, 'Here', { env: { region: 'us-east-1', account: '222222222222' } });
+    const functions = [makeFunction(here, makeVpc(here))];
+    // CDK has a word for a stack without resources.
+    makeVpc(there);
+    const database = importedCluster(there);
+    new PooledDatabaseAccess(here, 'Access', { functions, database, databaseName: 'orders' });
+    expect(connects(here)).toEqual([
       {
         'Fn::Join': [
           '',
@@ -216,7 +246,22 @@ describe('the database', () => {
       },
     ]);
   });
+
+  test('may be imported with a port that is known at deployment only: the given one is believed', () => {
+    const { stack, fn, connect } = withCluster();
+    const port = Token.asNumber(Fn.importValue('port'));
+    connect({ database: importedCluster(stack, { port }), port: 6543 });
+    expect(environmentIn(stack, fn)).toMatchObject({ PGPORT: '6543' });
+  });
 });
+
+const importedInstance = (stack: Stack) =>
+  rds.DatabaseInstance.fromDatabaseInstanceAttributes(stack, 'ImportedInstance', {
+    instanceIdentifier: 'orders',
+    instanceEndpointAddress: 'orders.example.com',
+    port: 5432,
+    securityGroups: [],
+  });
 
 const importedProxy = (stack: Stack, id = 'prx-0abc') =>
   rds.DatabaseProxy.fromDatabaseProxyAttributes(stack, 'ImportedProxy', {
@@ -302,6 +347,13 @@ describe('a PooledDatabaseProxy', () => {
     const { stack, cluster, connect } = withCluster();
     const proxy = proxyOf(stack, cluster, props);
     expect(() => connect({ database: proxy, ...given })).toThrow(`Test/Access: ${message}`);
+  });
+
+  test('that logs in by secrets takes every user', () => {
+    const { stack, cluster, fn, connect } = withCluster();
+    const database = proxyOf(stack, cluster, { auth: 'secret', clientAuth: 'iam', secrets: [makeSecret(stack)] });
+    connect({ database, user: 'other' });
+    expect(environmentIn(stack, fn)).toMatchObject({ PGUSER: 'other', THAWPOOL_AUTH: 'iam' });
   });
 
   test.each(['ours', 'CDK’s'])('of %s refuses a cache of statements, which has no effect behind it', (whose) => {
@@ -417,11 +469,17 @@ describe('the environment', () => {
   test('takes further variables, tokens too', () => {
     const { stack, fn, connect } = withCluster();
     const idle = new CfnParameter(stack, 'Idle', { type: 'Number' });
-    connect({
+    const access = connect({
       max: 2,
       caBundle: '/var/task/rds.pem',
-      environment: { THAWPOOL_PINNING: 'warn', THAWPOOL_STATEMENT_CACHE: '50', THAWPOOL_MAX_IDLE: idle.valueAsString },
+      environment: {
+        THAWPOOL_PINNING: 'warn',
+        THAWPOOL_STATEMENT_CACHE: '50',
+        THAWPOOL_MAX_IDLE: idle.valueAsString,
+        THAWPOOL_ROUTE: undefined as never,
+      },
     });
+    expect(access.environment).not.toHaveProperty('THAWPOOL_ROUTE');
     expect(environmentIn(stack, fn)).toMatchObject({
       THAWPOOL_MAX: '2',
       PGSSLROOTCERT: '/var/task/rds.pem',
@@ -443,6 +501,11 @@ describe('the environment', () => {
       { environment: { THAWPOOL_MAXIDLE: '1' } as never },
       'environment: THAWPOOL_MAXIDLE is set, but thawpool has no such variable and ignores it; the nearest known name is THAWPOOL_MAX_IDLE.',
     ],
+    ...['thawpool_maxidle', 'THAWPOOL_MAXIDLE'].map((name): [string, Given, string] => [
+      `the name ${name} without a value`,
+      { environment: { [name]: '' } as never },
+      `environment: ${name} is set, but thawpool has no such variable and ignores it; the nearest known name is THAWPOOL_MAX_IDLE.`,
+    ]),
     [
       'a name that is none of its business',
       { environment: { LOG_LEVEL: 'x' } as never },
@@ -482,6 +545,12 @@ describe('the environment', () => {
     expect(() => withCluster().connect(given)).toThrow(`Test/Access: ${message}`);
   });
 
+  test('refuses a user of which a part is known at deployment only and the rest stands for every user', () => {
+    const { stack, connect } = withCluster();
+    const prefix = new CfnParameter(stack, 'Prefix').valueAsString;
+    expect(() => connect({ user: `${prefix}*` })).toThrow('cannot stand in an IAM policy');
+  });
+
   test('never shows a password in an error', () => {
     expect(() => withCluster().connect({ environment: { PGPASSWORD: 'hush' } })).toThrow(
       expect.not.stringContaining('hush') as never,
@@ -498,6 +567,13 @@ describe('the environment', () => {
     const { connect } = withCluster({}, { environment: { [name]: 'elsewhere' } });
     expect(() => connect()).toThrow(
       `Test/Access: The function Test/Function has ${name} in its environment, but ${reason}: remove it there.`,
+    );
+  });
+
+  test('refuses a function that has another value of a further variable', () => {
+    const { connect } = withCluster({}, { environment: { THAWPOOL_PINNING: 'off' } });
+    expect(() => connect({ environment: { THAWPOOL_PINNING: 'warn' } })).toThrow(
+      'Test/Access: The function Test/Function has THAWPOOL_PINNING in its environment, but PooledDatabaseAccess sets another value: remove it there.',
     );
   });
 
@@ -581,6 +657,14 @@ describe('VPCs', () => {
     expect(() => connect({ database })).toThrow('are in different VPCs');
   });
 
+  test('of an imported cluster are those of its security groups, where these are made here', () => {
+    const { stack, connect } = withCluster();
+    const group = new ec2.SecurityGroup(stack, 'Known', { vpc: makeVpc(stack, 'Own') });
+    expect(() => connect({ database: importedCluster(stack), securityGroups: [group] })).toThrow(
+      'are in different VPCs',
+    );
+  });
+
   test('of an imported proxy are as given', () => {
     const { stack, connect } = withCluster();
     const vpc = makeVpc(stack, 'Own');
@@ -592,6 +676,19 @@ describe('VPCs', () => {
     const vpcOf = (id: string) =>
       ec2.Vpc.fromVpcAttributes(stack, id, {
         vpcId: Fn.importValue(id),
+        availabilityZones: ['a', 'b'],
+        isolatedSubnetIds: ['subnet-0123456789abcdef1', 'subnet-0123456789abcdef2'],
+      });
+    const fn = makeFunction(stack, vpcOf('A'), {}, 'Here');
+    connect({ functions: [fn], database: importedCluster(stack), vpc: vpcOf('B') });
+    expect(environmentIn(stack, fn)).toHaveProperty('PGHOST');
+  });
+
+  test('of which something else tells the ids are not judged', () => {
+    const { stack, connect } = withCluster();
+    const vpcOf = (id: string) =>
+      ec2.Vpc.fromVpcAttributes(stack, id, {
+        vpcId: new CfnResource(stack, `${id}Finder`, { type: 'Custom::Network' }).getAtt('VpcId').toString(),
         availabilityZones: ['a', 'b'],
         isolatedSubnetIds: ['subnet-0123456789abcdef1', 'subnet-0123456789abcdef2'],
       });
@@ -625,6 +722,20 @@ describe('wrong use', () => {
     expect(() => Template.fromStack(stack)).not.toThrow();
   });
 
+  test('IAM authentication is off where it says so in a word, and not judged where only the deployment knows', () => {
+    const { stack, vpc, connect } = withCluster();
+    const database = makeInstance(stack, vpc);
+    const resource = database.node.defaultChild as rds.CfnDBInstance;
+    connect({ database });
+    resource.enableIamDatabaseAuthentication = 'false' as never;
+    expect(() => Template.fromStack(stack)).toThrow('is not switched on for the instance Test/Instance');
+    const production = new CfnCondition(stack, 'Production', {
+      expression: Fn.conditionEquals(Aws.REGION, 'eu-west-1'),
+    });
+    resource.enableIamDatabaseAuthentication = Fn.conditionIf(production.logicalId, true, false) as never;
+    expect(() => Template.fromStack(stack)).not.toThrow();
+  });
+
   test('IAM authentication that is off on an instance is refused at synth', () => {
     const { stack, vpc, connect } = withCluster();
     connect({ database: makeInstance(stack, vpc, { iamAuthentication: false }) });
@@ -648,6 +759,15 @@ describe('wrong use', () => {
     const secrets = props.secrets ? { secrets: [makeSecret(stack)] } : {};
     connect({ database: cdkProxy(stack, cluster, { ...props, ...secrets }) });
     expect(() => Template.fromStack(stack)).toThrow(message);
+  });
+
+  test('a proxy with secrets of which nothing is said about tokens is refused at synth with IAM', () => {
+    const { stack, cluster, connect } = withCluster();
+    const secret = makeSecret(stack);
+    const database = cdkProxy(stack, cluster, { secrets: [secret], iamAuth: true });
+    (database.node.defaultChild as rds.CfnDBProxy).auth = [{ authScheme: 'SECRETS', secretArn: secret.secretArn }];
+    connect({ database });
+    expect(() => Template.fromStack(stack)).toThrow('takes passwords only');
   });
 
   test('a proxy with secrets that asks clients for tokens is taken, and one of which only the deployment knows it', () => {
@@ -675,6 +795,21 @@ describe('wrong use', () => {
       'port is 5432, but the cluster Test/Imported listens on 5433: leave port out, or correct it.',
     ],
     [
+      'another port than an instance’s',
+      (stack) => ({ port: 5432, database: makeInstance(stack, makeVpc(stack, 'V2'), { port: 6000 }) }),
+      'port is 5432, but the instance Test/Instance listens on 6000: leave port out, or correct it.',
+    ],
+    [
+      'an imported instance without a resource id',
+      (stack) => ({ database: importedInstance(stack), securityGroups: [] }),
+      'The resource id of the instance Test/ImportedInstance is not known, and rds-db:connect needs it. Pass resourceId ("db-…", from aws rds describe-db-instances), or give it where the database is imported.',
+    ],
+    [
+      'a cluster’s resource id for an instance',
+      (stack) => ({ database: importedInstance(stack), securityGroups: [], resourceId: 'cluster-ABC' }),
+      'The resource id of the instance Test/ImportedInstance is "cluster-ABC", and should be "db-" and letters and digits. It is neither the name nor the ARN: see DbiResourceId in aws rds describe-db-instances.',
+    ],
+    [
       'an imported cluster without a resource id',
       (stack) => ({ database: importedCluster(stack, { clusterResourceIdentifier: undefined as never }) }),
       'The resource id of the cluster Test/Imported is not known, and rds-db:connect needs it. Pass resourceId ("cluster-…", from aws rds describe-db-clusters), or give it where the database is imported.',
@@ -682,8 +817,20 @@ describe('wrong use', () => {
     [
       'a name as resource id',
       (stack) => ({ database: importedCluster(stack), resourceId: 'orders' }),
-      'The resource id of the cluster Test/Imported is "orders", and should be "cluster-" and letters and digits.',
+      'The resource id of the cluster Test/Imported is "orders", and should be "cluster-" and letters and digits. It is neither the name nor the ARN: see DbClusterResourceId in aws rds describe-db-clusters.',
     ],
+    ...['cluster-ABC*', 'cluster-*', 'my-cluster-ABC', 'db-ABC'].map(
+      (resourceId): [string, (stack: Stack) => Given, string] => [
+        `${resourceId} as resource id of a cluster`,
+        (stack) => ({ database: importedCluster(stack), resourceId }),
+        `The resource id of the cluster Test/Imported is "${resourceId}", and should be "cluster-" and letters and digits.`,
+      ],
+    ),
+    ...['prx-ABC*', 'prx-*', 'my-prx-ABC'].map((resourceId): [string, (stack: Stack) => Given, string] => [
+      `${resourceId} as resource id of a proxy`,
+      (stack) => ({ database: importedProxy(stack), securityGroups: [], resourceId }),
+      `The resource id of the proxy Test/ImportedProxy is "${resourceId}", and should be "prx-" and letters and digits`,
+    ]),
     [
       'an imported cluster without security groups',
       (stack) => ({ database: importedCluster(stack, { securityGroups: [] }) }),
@@ -701,15 +848,7 @@ describe('wrong use', () => {
     ],
     [
       'a reader of an instance',
-      (stack) => ({
-        reader: true,
-        database: rds.DatabaseInstance.fromDatabaseInstanceAttributes(stack, 'I', {
-          instanceIdentifier: 'i',
-          instanceEndpointAddress: 'i',
-          port: 5432,
-          securityGroups: [],
-        }),
-      }),
+      (stack) => ({ reader: true, database: importedInstance(stack) }),
       'reader is true, but an instance has no reader endpoint: name a read replica in environment.THAWPOOL_READER_HOST.',
     ],
     [
@@ -743,6 +882,12 @@ describe('wrong use', () => {
     connect({ database: proxyOf(stack, cluster), caBundle: '/var/task/global-bundle.pem' });
     expect(warnings(stack)).toEqual([expect.stringContaining('comes from Amazon Trust Services')]);
   });
+});
+
+test('a resource is looked at as what it is, and as nothing else', () => {
+  const { cluster } = withCluster();
+  expect(resourceOf(cluster, 'AWS::RDS::DBCluster')).toBe(cluster.node.defaultChild);
+  expect(resourceOf(cluster, 'AWS::RDS::DBInstance')).toBeUndefined();
 });
 
 describe('over stacks', () => {
@@ -813,6 +958,16 @@ describe('over stacks', () => {
       );
     }
     expect(wildcards(code)).toEqual([]);
+  });
+
+  test('a secret without a key in another takes the right to read it and no other', () => {
+    const { app, stack, connect } = withCluster();
+    const secret = makeSecret(new Stack(app, 'Secrets'));
+    connect({ auth: 'secret', secret });
+    app.synth();
+    expect(statements(stack).map(({ Action }) => Action)).toEqual([
+      ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'],
+    ]);
   });
 
   test('is no token ever read as if it were the value', () => {

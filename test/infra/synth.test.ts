@@ -83,6 +83,15 @@ it.each(ROUTES)('synth says in a line what it has written, route %s', (route) =>
   );
 });
 
+/**
+ * A template without the hashes of its assets, nor those that a function's version is named by: two processes make the
+ * assets, and whoever saves a source in between gives them two hashes.
+ */
+function withoutHashes(template: object): unknown {
+  const text = JSON.stringify(template).replaceAll(/\b[0-9a-f]{64}\b/g, 'hash');
+  return JSON.parse(text.replaceAll(/(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}/g, '$1')) as unknown;
+}
+
 describe('the command of cdk.json', () => {
   it.each([
     ['proxy', {}],
@@ -107,6 +116,6 @@ describe('the command of cdk.json', () => {
     expect(code, output).toBe(0);
     expect(readdirSync(folder)).toContain(`${STACK_NAME}.template.json`);
     const made = readFileSync(join(folder, `${STACK_NAME}.template.json`), 'utf8');
-    expect(JSON.parse(made)).toEqual(templateOf(route).toJSON());
+    expect(withoutHashes(JSON.parse(made))).toEqual(withoutHashes(templateOf(route).toJSON()));
   });
 });

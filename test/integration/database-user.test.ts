@@ -12,8 +12,15 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { bundleDatabaseUser } from '../../infra/database-user/bundle.ts';
 import { scramVerifier } from '../../infra/database-user/password.ts';
+import { connect, disconnect, grantIn, mark, resetSetting, setSetting } from '../../infra/database-user/statements.ts';
 import { ensureUser, removeUser } from '../../infra/database-user/user.ts';
-import { type SchemaGrant, schemaWishes, type UserGrants, type UserWish } from '../../infra/database-user/wish.ts';
+import {
+  type SchemaGrant,
+  schemaWishes,
+  type TablePrivilege,
+  type UserGrants,
+  type UserWish,
+} from '../../infra/database-user/wish.ts';
 import { LOOPBACK, listenAnywhere } from '../support/free-port.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { SecretsManagerDouble } from '../support/secrets-manager/secrets-manager.ts';
@@ -76,7 +83,8 @@ async function everything(user: string) {
   const [role] = await database.query<{ found: Record<string, unknown> }>(
     `select jsonb_build_object(
        'attributes', (select to_jsonb(r) - 'oid' from pg_roles r where rolname = $1),
-       'memberOf', (select jsonb_agg(g.rolname) from pg_auth_members m join pg_roles g on g.oid = m.roleid
+       'memberOf', (select jsonb_agg(g.rolname || case when m.admin_option then ' and its admin' else '' end)
+          from pg_auth_members m join pg_roles g on g.oid = m.roleid
           join pg_roles r on r.oid = m.member where r.rolname = $1),
        'tables', (select jsonb_agg(to_jsonb(t) order by t.relname, t.privilege_type) from
           (select c.oid::regclass::text as relname, a.privilege_type from pg_class c, aclexplode(c.relacl) a
@@ -137,12 +145,16 @@ describe('making a user', () => {
       for (const privilege of ['TRUNCATE', 'REFERENCES', 'TRIGGER'])
         expect(await may(user, table, privilege)).toBe(false);
     }
-    const [sequence] = await database.query('select has_sequence_privilege($1::name, $2, $3) as may', [
-      user,
-      'later_id_seq',
-      'USAGE',
-    ]);
-    expect(sequence).toEqual({ may: true });
+    for (const sequence of ['items_id_seq', 'later_id_seq']) {
+      for (const privilege of ['USAGE', 'SELECT', 'UPDATE']) {
+        const [row] = await database.query('select has_sequence_privilege($1::name, $2, $3) as may', [
+          user,
+          sequence,
+          privilege,
+        ]);
+        expect(row, `${privilege} on ${sequence}`).toEqual({ may: privilege !== 'UPDATE' });
+      }
+    }
     await database.query('drop table later');
   });
 
@@ -173,6 +185,9 @@ describe('making a user', () => {
     const grants = schemaWishes([{ schema: 'Other Things', privileges: ['SELECT'] }]);
     const wish = wishFor(user, { grants, settings: { application_name: [`a'b"c; drop table items`] } });
     await ensure(wish);
+    await database.query(`alter role ${name(user)} nologin`);
+    await ensure({ ...wish, iam: false }, wish, scramVerifier('p'));
+    expect(await everything(user)).toMatchObject({ memberOf: null, attributes: { rolcanlogin: true } });
     await ensure(wish, wish);
     expect(await may(user, '"Other Things".words', 'SELECT')).toBe(true);
     expect((await everything(user))['settings']).toEqual([[`application_name=a'b"c; drop table items`]]);
@@ -187,9 +202,11 @@ describe('making a user', () => {
     expect(error.message).toMatch(
       /^Role ".+" is (the administrator that the function logs in as|a superuser): it is not changed\. Choose another user\.$/,
     );
-    expect(await failure(ensure(wishFor('postgres')))).toMatchObject({
-      message: expect.stringMatching(/is not changed/),
-    });
+    for (const change of [ensure, remove]) {
+      expect(await failure(change(wishFor('postgres')))).toMatchObject({
+        message: expect.stringMatching(/is not changed/),
+      });
+    }
   });
 
   test('leaves no role behind when a schema is missing', async () => {
@@ -225,6 +242,28 @@ describe('making a user', () => {
     await ensure(wish);
     expect(await may(user, 'strange.one', 'SELECT')).toBe(true);
   });
+
+  test.each(['making', 'removing'])(
+    'waits for whoever else is at the users of this database when %s it',
+    async (doing) => {
+      const user = newUser();
+      await database.query('begin');
+      // The number of user.ts.
+      await database.query('select pg_advisory_xact_lock(7205760)');
+      const done = doing === 'making' ? ensure(wishFor(user)) : remove(wishFor(user));
+      await expect
+        .poll(() =>
+        // Of this database: other files' tests are at the same server.
+        database.query(
+          `select from pg_locks l join pg_database d on d.oid = l.database
+           where d.datname = current_database() and l.locktype = 'advisory' and not l.granted`,
+        ),
+      )
+      .toHaveLength(1);
+      await database.query('commit');
+      expect(await done).not.toEqual([]);
+    },
+  );
 
   test('is made once when several make it at the same time', async () => {
     const user = newUser();
@@ -268,6 +307,18 @@ describe('changing a user', () => {
     await database.query(`revoke all on schema by_hand from ${name(user)}`);
   });
 
+  test('keeps what it has in a schema that only the wish for another database named', async () => {
+    const user = newUser();
+    await ensure(wishFor(user));
+    await database.query(`grant usage on schema "Other Things" to ${name(user)}`);
+    const elsewhere = wishFor(user, {
+      may: [{ schema: 'Other Things', privileges: 'read-only' }],
+      database: second.name,
+    });
+    await ensure(wishFor(user), elsewhere);
+    expect((await everything(user))['schemas']).toContainEqual({ nspname: 'Other Things', privilege_type: 'USAGE' });
+  });
+
   test('holds for the later tables of other owners, and no longer once they are left out', async () => {
     const [user, owner] = [newUser(), newUser('migrator')];
     await database.query(`create role ${name(owner)}`);
@@ -279,9 +330,16 @@ describe('changing a user', () => {
     await database.query('create table theirs (id int)');
     await database.query('reset role');
     expect(await may(user, 'theirs', 'SELECT')).toBe(true);
-    await ensure(wishFor(user, { may: [{ schema: 'public', privileges: 'read-only' }] }), before);
-    const later = (await everything(user))['later'] as { owner: string }[];
-    expect(later.map((one) => one.owner)).not.toContain(owner);
+    const ownersOf = async () => ((await everything(user))['later'] as { owner: string }[]).map((one) => one.owner);
+    const other = newUser('migrator');
+    await database.query(`create role ${name(other)}`);
+    await database.query(`grant ${name(other)} to current_user`);
+    const between = wishFor(user, { may: [{ schema: 'public', privileges: 'read-only', owners: [other] }] });
+    await ensure(between, before);
+    expect(await ownersOf()).toEqual([other, other]);
+    await ensure(wishFor(user, { may: [{ schema: 'public', privileges: 'read-only' }] }), between);
+    const later = await ownersOf();
+    expect(later).not.toContain(other);
     expect(later).toHaveLength(2);
     await database.query('drop table theirs');
   });
@@ -317,14 +375,17 @@ describe('changing a user', () => {
   });
 
   test('lets a role that was there log in, and does not take it for its own', async () => {
-    const user = newUser('theirs');
-    await database.query(`create role ${name(user)}`);
-    await ensure(wishFor(user));
-    expect((await everything(user))['attributes']).toMatchObject({ rolcanlogin: true });
-    expect(await remove(wishFor(user))).toEqual([
-      `Role "${user}" was there before: it has lost what it was given, and stays.`,
-    ]);
-    expect(await everything(user)).toMatchObject({ tables: null, schemas: null, later: null, connects: null });
+    const [user, group] = [newUser('theirs'), newUser('group')];
+    await database.query(`create role ${name(group)}`);
+    await database.query(`create role ${name(user)} in role ${name(group)}`);
+    const wish = wishFor(user, { settings: { lock_timeout: ['1s'] } });
+    await ensure(wish);
+    const found = await everything(user);
+    expect(found['attributes']).toMatchObject({ rolcanlogin: true });
+    expect(found['memberOf']).toEqual(expect.arrayContaining([group, 'rds_iam']));
+    expect(await remove(wish)).toEqual([`Role "${user}" was there before: it has lost what it was given, and stays.`]);
+    const nothing = { tables: null, schemas: null, later: null, connects: null, settings: null };
+    expect(await everything(user)).toMatchObject(nothing);
   });
 });
 
@@ -378,6 +439,54 @@ describe('removing a user', () => {
   });
 });
 
+describe('the statements', () => {
+  const wish = wishFor('it"s', { database: 'a"b' });
+  const grant = { schema: 'c"d', privileges: ['INSERT'], create: false, owners: ['e"f'] } as const;
+
+  test('quote every name, and settings are those of the database', () => {
+    expect([connect(wish), disconnect(wish)]).toEqual([
+      'GRANT CONNECT ON DATABASE "a""b" TO "it""s"',
+      'REVOKE ALL ON DATABASE "a""b" FROM "it""s"',
+    ]);
+    expect([setSetting(wish, 'myApp.Tenant', [`g'h`, 'i']), resetSetting(wish, 'myApp.Tenant')]).toEqual([
+      `ALTER ROLE "it""s" IN DATABASE "a""b" SET "myapp"."tenant" TO 'g''h', 'i'`,
+      'ALTER ROLE "it""s" IN DATABASE "a""b" RESET "myapp"."tenant"',
+    ]);
+    expect(grantIn('it"s', grant, { tables: ['j"k', 'l'], sequences: ['m"n'] })).toEqual([
+      'GRANT USAGE ON SCHEMA "c""d" TO "it""s"',
+      'GRANT INSERT ON TABLE "c""d"."j""k", "c""d"."l" TO "it""s"',
+      'ALTER DEFAULT PRIVILEGES FOR ROLE "e""f" IN SCHEMA "c""d" GRANT INSERT ON TABLES TO "it""s"',
+      'GRANT USAGE ON SEQUENCE "c""d"."m""n" TO "it""s"',
+      'ALTER DEFAULT PRIVILEGES FOR ROLE "e""f" IN SCHEMA "c""d" GRANT USAGE ON SEQUENCES TO "it""s"',
+    ]);
+  });
+
+  test.each<[readonly TablePrivilege[], string[]]>([
+    [[], []],
+    [['DELETE'], []],
+    [['SELECT'], ['GRANT SELECT ON SEQUENCE "s"."q" TO "u"']],
+    [['UPDATE'], ['GRANT USAGE ON SEQUENCE "s"."q" TO "u"']],
+    [['SELECT', 'INSERT'], ['GRANT SELECT, USAGE ON SEQUENCE "s"."q" TO "u"']],
+  ])('for the privileges %j on tables give %j', (privileges, expected) => {
+    const own = { schema: 's', privileges, create: true, owners: [] };
+    const made = grantIn('u', own, { tables: ['t'], sequences: ['q'] });
+    expect(made[0]).toBe('GRANT USAGE, CREATE ON SCHEMA "s" TO "u"');
+    expect(made.filter((text) => / ON SEQUENCE /.test(text))).toEqual(expected);
+    expect(made).toHaveLength(1 + (privileges.length > 0 ? 2 : 0) + 2 * expected.length);
+  });
+});
+
+test.each(['', 'pass\u00e4', 'line\n'])('a password like %j has no verifier', (password) => {
+  expect(() => scramVerifier(password)).toThrow('characters outside printable ASCII');
+});
+
+test('a verifier is the one that PostgreSQL itself would keep', () => {
+  // RFC 7677, 3: the password "pencil" with this salt and 4096 iterations.
+  expect(scramVerifier('pencil', Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64'))).toBe(
+    'SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=',
+  );
+});
+
 describe('a server of its own', () => {
   test('names what is missing without rds_iam, and never learns a password', async () => {
     await using server = await startPostgres({ settings: { log_statement: 'all' } });
@@ -396,6 +505,50 @@ describe('a server of its own', () => {
     expect(written).not.toContain('never-to-be-seen');
     await pool.end();
   });
+});
+
+test('views and tables of every kind are granted, those of extensions are not, and what cannot be dropped is said', async (ctx) => {
+  await using server = await startPostgres();
+  // The owner of DATABASE_URL may be no superuser, and its server is not this test's.
+  if (!server.managed) ctx.skip('needs a server of its own');
+  const { pool } = pools({ connectionString: server.connectionString });
+  const log = (): void => {};
+  await server.admin(`alter role ${name(server.user)} createrole`);
+  for (const sql of [
+    'create schema kinds',
+    'create table kinds.parts (id int) partition by range (id)',
+    'create table kinds.part partition of kinds.parts default',
+    'create view kinds.view as select 1 as one',
+    'create materialized view kinds.kept as select 1 as one',
+    'create foreign data wrapper nothing',
+    'create server nowhere foreign data wrapper nothing',
+    'create foreign table kinds.far (id int) server nowhere',
+    ...[
+      'table kinds.parts',
+      'table kinds.part',
+      'view kinds.view',
+      'materialized view kinds.kept',
+      'foreign table kinds.far',
+      'schema kinds',
+    ].map((what) => `alter ${what} owner to ${name(server.user)}`),
+    'create table kinds.of_extension (id int)',
+    'alter extension plpgsql add table kinds.of_extension',
+    'create role foreigner',
+    `comment on role foreigner is '${mark}'`,
+  ]) {
+    await server.admin(sql);
+  }
+  const wish = { ...wishFor('app3', { iam: false }), database: server.database };
+  const grants = schemaWishes([{ schema: 'kinds', privileges: 'read-only' }]);
+  await pool.transaction((tx) => ensureUser(tx, { ...wish, grants }, { log }));
+  const { rows } = await server.admin(
+    `select c.relname from pg_class c, aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee
+     where r.rolname = 'app3' and a.privilege_type = 'SELECT' order by 1`,
+  );
+  expect(rows.map(({ relname }) => relname as string)).toEqual(['far', 'kept', 'part', 'parts', 'view']);
+  const foreigner = { ...wish, user: 'foreigner', grants: [] };
+  expect(await failure(pool.transaction((tx) => removeUser(tx, foreigner, { log })))).toMatchObject({ code: '42501' });
+  await pool.end();
 });
 
 describe('the bundled function', () => {
@@ -480,7 +633,9 @@ describe('the bundled function', () => {
 
   test('makes, renames and removes a user as CloudFormation asks', async () => {
     const [first, second] = [newUser(), newUser()];
-    const create = await send({ RequestType: 'Create', ResourceProperties: propertiesOf(first) });
+    const settings = { Settings: JSON.stringify({ lock_timeout: ['1s'] }) };
+    const create = await send({ RequestType: 'Create', ResourceProperties: propertiesOf(first, settings) });
+    expect((await everything(first))['settings']).toEqual([['lock_timeout=1s']]);
     expect(create.answer).toMatchObject({ Status: 'SUCCESS', PhysicalResourceId: `${first}@${database.name}` });
     expect((await everything(first))['memberOf']).toEqual(['rds_iam']);
     const update = await send({
@@ -505,6 +660,37 @@ describe('the bundled function', () => {
     expect(create.raw).not.toContain(secretArn);
   });
 
+  test('takes back what an update leaves out, and does with an earlier state that cannot be read', async () => {
+    const user = newUser();
+    const one = propertiesOf(user, {
+      Grants: JSON.stringify(schemaWishes([{ schema: 'Other Things', privileges: 'read-only' }])),
+    });
+    await send({ RequestType: 'Create', ResourceProperties: one });
+    const rest = {
+      RequestType: 'Update',
+      PhysicalResourceId: `${user}@${database.name}`,
+      ResourceProperties: propertiesOf(user),
+    };
+    const { answer } = await send({ ...rest, OldResourceProperties: one });
+    expect(answer).toMatchObject({ Status: 'SUCCESS' });
+    expect((await everything(user))['schemas']).toEqual([{ nspname: 'public', privilege_type: 'USAGE' }]);
+    expect((await send({ ...rest, OldResourceProperties: { User: '' } })).answer).toMatchObject({ Status: 'SUCCESS' });
+  });
+
+  test.each<[string, Readonly<Record<string, string>>, string]>([
+    ['a database that is not there', { Database: 'nowhere' }, 'database "nowhere" does not exist'],
+    ['a reserved name', { User: 'rds_app' }, 'The user "rds_app" cannot be made'],
+    [
+      'a privilege that there is not',
+      { Grants: '[{"schema":"public","privileges":["EXECUTE"]}]' },
+      '"EXECUTE" is no privilege',
+    ],
+  ])('fails at once for %s', async (_, more, reason) => {
+    const { answer, said } = await send({ RequestType: 'Create', ResourceProperties: propertiesOf(newUser(), more) });
+    expect(answer).toMatchObject({ Status: 'FAILED', Reason: expect.stringContaining(reason) });
+    expect(said).not.toContain('Trying again');
+  });
+
   test('shares a user of two databases, made at once, which goes with the last of them', async () => {
     const user = newUser();
     const properties = [database, second].map((one) => propertiesOf(user, { Database: one.name }));
@@ -526,6 +712,7 @@ describe('the bundled function', () => {
     const { answer, raw, said } = await send({ RequestType: 'Create', ResourceProperties: propertiesOf(user, more) });
     expect(answer).toMatchObject({ Status: 'SUCCESS' });
     expect(raw + said).not.toContain('the users own');
+    expect((await everything(user))['memberOf']).toBeNull();
     await (await logIn(user, 'the users own')).end();
   });
 
@@ -544,10 +731,11 @@ describe('the bundled function', () => {
   test('fails with the reason, and leaves nothing to delete', async () => {
     const user = newUser();
     const grants = JSON.stringify(schemaWishes([{ schema: 'nowhere', privileges: 'read-only' }]));
-    const { answer } = await send({
+    const { answer, said } = await send({
       RequestType: 'Create',
       ResourceProperties: propertiesOf(user, { Grants: grants }),
     });
+    expect(said).not.toContain('Trying again');
     expect(answer).toMatchObject({
       Status: 'FAILED',
       Reason: expect.stringContaining('schema "nowhere" does not exist'),

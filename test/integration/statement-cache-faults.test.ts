@@ -120,7 +120,7 @@ describe('a statement that is stopped', () => {
     'as it runs': 'select pg_sleep($1) as slept',
     'before it is bound': 'select 1 as one from locked where $1 >= 0',
   };
-  const owner = {};
+  const owner = { deadline: undefined };
 
   beforeAll(async () => {
     await database.query('create table locked (id int)');
@@ -130,7 +130,10 @@ describe('a statement that is stopped', () => {
   async function running(text: string): Promise<void> {
     const active = `select 1 from pg_stat_activity where datname = $1 and state = 'active' and query = $2
       and wait_event_type in ('Timeout', 'Lock')`;
-    while ((await database.query(active, [database.name, text])).length === 0);
+    while ((await database.query(active, [database.name, text])).length === 0) {
+      // In a transaction the server would show the same again.
+      await database.query('select pg_stat_clear_snapshot()');
+    }
   }
 
   const stops: Record<string, (pool: PgPool, text: string) => Promise<void>> = {
@@ -184,4 +187,40 @@ describe('a statement that is stopped', () => {
       });
     }
   }
+
+  it.each(['by the end of an invocation', 'by a signal'])('%s, is not sent again when it was refused', async (how) => {
+    await database.query('drop table if exists stale');
+    await database.query('create table stale (id int)');
+    const { pool } = makePool({ connectionString: through(proxy().port, database.connectionString) });
+    const text = 'select * from stale where id = $1';
+    await warmUp(pool, text, [1]);
+    await database.query('alter table stale add more int');
+    const before = proxy().snapshot();
+    // The server has refused it, and nobody has heard of that when it is stopped.
+    proxy().hold('toClient');
+    const { signal, abort } = makeSignal();
+    const over = failure(
+      how === 'by a signal'
+        ? pool.query({ text, values: [1], signal })
+        : controlOf(pool).viewFor(owner).query(text, [1]),
+    );
+    await proxy().until((counts) => counts.backend['ErrorResponse'] !== before.backend['ErrorResponse']);
+    const stopped = how === 'by a signal' ? abort() : controlOf(pool).expire(owner, 1000);
+    await proxy().until((counts) => counts.frontend['CancelRequest'] === (before.frontend['CancelRequest'] ?? 0) + 1);
+    proxy().letGo();
+    const error = await over;
+    const told = how === 'by a signal' ? error : (error.cause as { code?: string });
+    expect(told).toHaveProperty('code', '0A000');
+    await stopped;
+    expect(proxy().since(before).frontend['Parse']).toBeUndefined();
+    // It was taken note of: in a transaction it would fail otherwise.
+    await pool.transaction(async (tx) => {
+      expect((await tx.query(text, [1])).fields.map(({ name }) => name)).toEqual(['id', 'more']);
+    });
+  });
 });
+
+function makeSignal(): { signal: AbortSignal; abort: () => void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}

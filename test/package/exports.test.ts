@@ -169,6 +169,18 @@ describe('the tarball', () => {
     expect(broken).toEqual([]);
   });
 
+  // Each costs a cold start half a millisecond where nobody bundles (.ci/build.mjs).
+  test.each(['.', './middy'])('has %s start with few files', (subpath) => {
+    const imported = /^(?:import|export)\b[^;]*?"(\.[^"]+)";/gm;
+    const read = new Set([path.posix.normalize(entry(subpath, 'default'))]);
+    for (const file of read) {
+      const code = readFileSync(path.join(folder, file), 'utf8');
+      for (const [, to = ''] of code.matchAll(imported)) read.add(path.posix.join(path.posix.dirname(file), to));
+    }
+    expect(read.size).toBeGreaterThan(1);
+    expect(read.size).toBeLessThanOrEqual(12);
+  });
+
   test('holds what every entry of package.json points to, types included', () => {
     const targets = Object.values(manifest.exports).flatMap((target) =>
       typeof target === 'string' ? [target] : Object.values(target),

@@ -1,45 +1,105 @@
-// Pages that are mostly links: each leads somewhere, and none of the codes is left out.
+// Pages as a whole: every link leads somewhere, every page can be found, and what two pages say is the same.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const docs = fileURLToPath(new URL('../../docs', import.meta.url));
-const read = (path: string): string => readFileSync(path, 'utf8');
+const root = join(import.meta.dirname, '../..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const pagesIn = (folder: string): string[] =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name));
+const guides = pagesIn('docs');
+const decisions = pagesIn('docs/decisions').filter((path) => /\/\d{4}-/.test(path));
+const pages = [...pagesIn('.'), ...guides, ...pagesIn('docs/decisions'), 'examples/README.md'];
+
+/** A page without its code, in which a bracket is no link and a # no heading. */
+const prose = (path: string): string => read(path).replaceAll(/^ *```.*?^ *```/gms, '');
 
 /** The anchors of a page, as GitHub makes them of its headings. */
-const anchorsOf = (page: string): string[] =>
-  [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+const anchorsOf = (path: string): string[] =>
+  [...prose(path).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading
       .toLowerCase()
       .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
       .replaceAll(' ', '-'),
   );
 
-describe.each(['sizing.md', 'troubleshooting.md'])('%s', (name) => {
-  const path = resolve(docs, name);
-  const page = read(path);
-
-  it('has links that lead somewhere', () => {
-    const links = [...page.matchAll(/\]\((?!https?:)([^)]*)\)/g)].map(([, link = '']) => link);
-    expect(links.length).toBeGreaterThan(10);
-    const broken = links.filter((link) => {
-      const [file = '', anchor] = link.split('#');
-      const target = file === '' ? path : resolve(dirname(path), file);
-      return !existsSync(target) || (anchor !== undefined && !anchorsOf(read(target)).includes(anchor));
-    });
-    expect(broken).toEqual([]);
+/** What a page links to in the project, and where in it. */
+const linksOf = (path: string): { link: string; file: string; anchor: string | undefined }[] =>
+  [...prose(path).matchAll(/\]\((?!https?:)([^)\s]*)\)/g)].map(([, link = '']) => {
+    const [file = '', anchor] = link.split('#');
+    return { link, file: file === '' ? path : relative(root, resolve(root, dirname(path), file)), anchor };
   });
 
-  it('is named in the README', () => {
-    expect(read(resolve(docs, '..', 'README.md'))).toContain(`(docs/${name})`);
+describe('links', () => {
+  it.each(pages)('of %s lead somewhere', (path) => {
+    const broken = linksOf(path).filter(
+      ({ file, anchor }) =>
+        !existsSync(join(root, file)) ||
+        (anchor !== undefined && file.endsWith('.md') && !anchorsOf(file).includes(anchor)),
+    );
+    expect(broken.map(({ link }) => link)).toEqual([]);
+  });
+
+  it('are found', () => {
+    expect(pages.flatMap(linksOf).length).toBeGreaterThan(300);
+    expect(pages.flatMap(linksOf).filter(({ anchor }) => anchor !== undefined).length).toBeGreaterThan(30);
   });
 });
 
+describe('the index', () => {
+  const [, index = ''] = read('README.md').split('\n## Documentation\n');
+  const listed = [...index.matchAll(/\]\(([^)]*)\)/g)].map(([, link = '']) => link);
+
+  it('of README.md has every page of docs, once', () => {
+    expect(listed.filter((link) => guides.includes(link)).toSorted()).toEqual(guides.toSorted());
+    expect(new Set(listed).size).toBe(listed.length);
+  });
+
+  it('of the decisions has every decision, by its title', () => {
+    const page = read('docs/decisions/README.md');
+    const rows = decisions.map((path) => {
+      const title = /^# (.+)$/m.exec(read(path))?.[1];
+      return `* [${title}](${relative('docs/decisions', path)})`;
+    });
+    const shown = page.split('\n').filter((line) => line.startsWith('* ['));
+    const links = (lines: readonly string[]): string[] => lines.map((line) => line.replace(/^.*\]\(/, '')).toSorted();
+    expect(links(shown)).toEqual(links(rows));
+  });
+
+  it('of commands in CONTRIBUTING.md names nothing that is not there', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = ['README.md', 'CONTRIBUTING.md', ...guides].flatMap((path) =>
+      [...read(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => name),
+    );
+    expect(named.filter((name) => !Object.hasOwn(scripts, name))).toEqual([]);
+  });
+});
+
+it('the counts in README.md are those of the table in docs/reliability.md', () => {
+  const rows = read('docs/reliability.md')
+    .split('\n')
+    .filter((line) => /^\| \[.*\]\(#/.test(line))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(2, -1)
+        .map((cell) => cell.trim()),
+    );
+  const counts = (rows[0] ?? []).map((_, column) => {
+    const cells = rows.map((row) => row[column]);
+    return `${cells.filter((cell) => cell === '✓').length} of ${cells.filter((cell) => cell !== '–').length}`;
+  });
+  const [, section = ''] = read('README.md').split('\n## Against the alternatives\n');
+  expect([...section.matchAll(/^\|.*\| (\d+ of \d+) \|$/gm)].map(([, count]) => count)).toEqual(counts);
+  expect(section).toMatch(new RegExp(`^\\n${rows.length} ways `));
+});
+
 it('troubleshooting.md has a row for each code of errors.md, and for no other', () => {
-  const codes = [...read(resolve(docs, 'errors.md')).matchAll(/^### (ERR_POOL_\w+)$/gm)].map(([, code = '']) => code);
-  const [, table = ''] = read(resolve(docs, 'troubleshooting.md')).split('## Errors of thawpool');
+  const codes = [...read('docs/errors.md').matchAll(/^### (ERR_POOL_\w+)$/gm)].map(([, code = '']) => code);
+  const [, table = ''] = read('docs/troubleshooting.md').split('## Errors of thawpool');
   expect([...table.matchAll(/^\| \[`(ERR_POOL_\w+)`\]/gm)].map(([, code = '']) => code).toSorted()).toEqual(
     codes.toSorted(),
   );

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { sessionState } from '../../../src/pg/session-state.ts';
-import { isStale, type Statement, StatementCache, StatementWatch } from '../../../src/pg/statement-cache.ts';
+import {
+  isStale,
+  makesTemporary,
+  type Statement,
+  StatementCache,
+  StatementWatch,
+} from '../../../src/pg/statement-cache.ts';
 import { fc } from '../../support/fast-check.ts';
 
 function makeCache(size = 100): StatementCache {
@@ -19,7 +25,14 @@ describe('what is kept', () => {
     const cache = makeCache();
     expect(cache.use('select $1')).toBeUndefined();
     const statement = cache.use('select $1');
-    expect(statement).toEqual({ text: 'select $1', name: 'p_1', leaves: 0, stage: 'new', fields: undefined });
+    expect(statement).toEqual({
+      text: 'select $1',
+      name: 'p_1',
+      leaves: 0,
+      dated: false,
+      stage: 'new',
+      fields: undefined,
+    });
     expect(cache.use('select $1')).toBe(statement);
     expect(cache.use('select $2')).toBeUndefined();
     expect(cache.use('select $2')?.name).toBe('p_2');
@@ -70,6 +83,89 @@ describe('what is kept', () => {
     expect(longest).toHaveLength(16_384);
     expect(kept(cache, longest).text).toBe(longest);
     expect([cache.use(`${longest}x`), cache.use(`${longest}x`)]).toEqual([undefined, undefined]);
+  });
+});
+
+/** Whether a text is kept that is used again and again. */
+function isKept(text: string): boolean {
+  const cache = makeCache();
+  for (let use = 0; use < 4; use += 1) if (cache.use(text) !== undefined) return true;
+  return false;
+}
+
+describe('a literal', () => {
+  it.each([
+    "'now'",
+    "' TODAY '",
+    "'tomorrow 12:00'",
+    "'[yesterday,)'",
+    '$$now$$',
+    '$a$now$a$',
+    "N'now'",
+    "E'\\x6eow'",
+    "E'\\156ow'",
+    "E'\\u006eow'",
+    "E'\\U0000006eow'",
+    "U&'\\006eow'",
+    "U&'\\+00006eow'",
+  ])('that is another moment each time is parsed each time: %s', (literal) => {
+    expect(isKept(`select $1, ${literal}`)).toBe(false);
+  });
+
+  it.each([
+    "'known'",
+    "'nowhere'",
+    "'x', now()",
+    'now',
+    '\'x\' as "now"',
+    "'x' -- 'now'",
+    "E'\\n'",
+    String.raw`'\x6eow'`,
+    String.raw`'x', "\x"`,
+  ])('that says no such thing is not: %s', (literal) => {
+    expect(isKept(`select $1, ${literal}`)).toBe(true);
+  });
+
+  it.each([
+    ["'2026-01-01'", true],
+    ["'x', 'y1'", true],
+    ['$$1 day$$', true],
+    ["'x'", false],
+    ['\'\', 1, a2, "3", $1', false],
+  ])('may be read by the session’s settings if it has a digit: %s', (literal, dated) => {
+    expect(kept(makeCache(), `select $1, ${literal}`).dated).toBe(dated);
+  });
+});
+
+describe('a text that makes something temporary', () => {
+  it.each([
+    'create temp table a (b int)',
+    'CREATE TEMPORARY TABLE a (b int) on commit drop',
+    'select 1; create table pg_temp.a (b int)',
+    'select 1 into temp a',
+    'explain analyze create temp table a as select 1',
+    `${'-- a temporary thing'.padEnd(262_144)}\n`,
+  ])('is told from others: %#', (text) => {
+    expect(makesTemporary(text)).toBe(true);
+    expect(isKept(text)).toBe(false);
+  });
+
+  it.each([
+    'select temp from a',
+    'drop table pg_temp.a',
+    'create table temperatures (a int)',
+    "select 'create temp table a ()'",
+    'select 1',
+    '',
+    `${'-- a temporary thing'.padEnd(262_143)}\n`,
+    'select 1'.padEnd(300_000),
+  ])('is no other: %#', (text) => {
+    expect(makesTemporary(text)).toBe(false);
+  });
+
+  it('is not prepared though it begins as others do', () => {
+    expect(isKept('select $1::int as a into temp b')).toBe(false);
+    expect(isKept('select $1::int as a into b')).toBe(true);
   });
 });
 
@@ -153,6 +249,23 @@ describe('what is given up', () => {
     const cache = makeCache();
     const a = kept(cache, 'select a');
     expect(cache.renew(a)).toBe(cache.renew(a));
+  });
+
+  it('is everything when names may mean something else, and the server is told', () => {
+    const cache = makeCache();
+    const both = [kept(cache, "select 'a 1'"), kept(cache, 'select b')];
+    cache.forgetAll();
+    expect(both.map(({ stage }) => stage)).toEqual(['gone', 'gone']);
+    expect(cache.takeClosing()).toEqual(both.map(({ name }) => name));
+    expect(cache.use('select b')?.name).toBe('p_3');
+  });
+
+  it('is what has literals of dates and times when they may be read otherwise', () => {
+    const cache = makeCache();
+    const both = [kept(cache, "select 'a 1'"), kept(cache, 'select b')];
+    cache.forgetDated();
+    expect(both.map(({ stage }) => stage)).toEqual(['gone', 'new']);
+    expect(cache.takeClosing()).toEqual([both[0]?.name]);
   });
 
   it('is everything when the server has given up everything: then nothing is left to close', () => {

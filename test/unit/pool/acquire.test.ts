@@ -239,6 +239,16 @@ describe('ending a wait', () => {
     check();
   });
 
+  test('that cannot listen to what it was given for a signal is not left in the queue', async () => {
+    const { pool, settle, check } = harness({ max: 1 });
+    const lease = await pool.acquire();
+    expect(await errorOf(pool.acquire({ signal: { aborted: false } as AbortSignal }))).toBeInstanceOf(TypeError);
+    lease.release();
+    await settle();
+    expect(pool.stats()).toMatchObject({ idle: 1, leased: 0, waiting: 0 });
+    check();
+  });
+
   test('ends when its signal is aborted, and takes its listener and its timer with it', async () => {
     const { pool, clock, settle } = harness({ max: 1 });
     const lease = await pool.acquire();

@@ -50,6 +50,23 @@ test('a turn that is no burst asks at once, whatever it was busy with', async ()
   expect(pool.tryAcquire()).toBeUndefined();
 });
 
+test('a turn that is no burst asks at once, also where it is one of many in a millisecond', async () => {
+  const { pool, burst } = await warmed();
+  burst(3);
+  await settle();
+  burst(1);
+  vi.advanceTimersByTime(1000);
+  expect(pool.tryAcquire()).toBeUndefined();
+});
+
+test('a turn that is no burst asks at once, also where everything it does is heard', async () => {
+  const { pool, burst } = await warmed();
+  pool.observe(() => undefined);
+  burst(3);
+  vi.advanceTimersByTime(1000);
+  expect(pool.tryAcquire()).toBeUndefined();
+});
+
 test('a burst that goes on asks before long', async () => {
   const { pool, burst } = await warmed();
   burst(100);

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { Glances, glanceOf, type Instant, systemClock } from '../../../src/pool/clock.ts';
+import { Glances, glanceOf, type Instant, stampOf, systemClock } from '../../../src/pool/clock.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 
 /** Glances by clocks and turns that are moved by hand, and how often both clocks, or the wall clock alone, were read. */
@@ -23,6 +23,7 @@ function begin() {
     read,
     ends,
     glance: () => glances.glance(),
+    stamp: () => glances.stamp(),
     times(count: number): Instant[] {
       return Array.from({ length: count }, () => glances.glance());
     },
@@ -32,8 +33,10 @@ function begin() {
     },
   };
 }
-/** Readings until a turn counts as a burst, and how many the last of them then stands for besides. */
+/** Readings that are a burst, and how many the last of them then stands for besides. */
 const [burst, repeats] = [8, 31];
+/** The same for the first burst of a turn: nobody knows of which turns those are that come before. */
+const first = 2 * burst;
 
 describe('a glance', () => {
   test('is a reading of both clocks, while it is none of many', () => {
@@ -55,29 +58,29 @@ describe('a glance', () => {
 
   test('is used again in a burst, so many times and no more', () => {
     const { clock, read, times, glance } = begin();
-    const last = times(burst).at(-1);
+    const last = times(first).at(-1);
     clock.wall += 5000;
     clock.monotonic += 5000;
     expect(new Set(times(repeats))).toEqual(new Set([last]));
-    expect(read).toEqual({ both: burst, wall: 0 });
+    expect(read).toEqual({ both: first, wall: 0 });
     expect(glance()).toEqual({ wall: 6000, monotonic: 5005 });
-    expect(read).toEqual({ both: burst + 1, wall: 1 });
+    expect(read).toEqual({ both: first + 1, wall: 1 });
   });
 
   test('is the same reading through a millisecond of a burst: the wall clock alone is looked at', () => {
     const { clock, read, times } = begin();
-    const [last] = times(burst).slice(-1);
+    const [last] = times(first).slice(-1);
     clock.monotonic += 0.4;
     for (const one of times(5 * (repeats + 1))) expect(one).toBe(last);
-    expect(read).toEqual({ both: burst, wall: 5 });
+    expect(read).toEqual({ both: first, wall: 5 });
   });
 
   test('takes as many for a burst in each millisecond', () => {
     const { clock, read, times, glance } = begin();
-    times(burst + repeats);
+    times(first + repeats);
     clock.wall += 1;
     times(burst - 1);
-    expect(read.both).toBe(2 * burst - 1);
+    expect(read.both).toBe(first + burst - 1);
     clock.monotonic += 700;
     expect(glance().monotonic).toBe(705);
     clock.monotonic += 1;
@@ -86,7 +89,7 @@ describe('a glance', () => {
 
   test('counts backwards in time as another millisecond', () => {
     const { clock, times, glance } = begin();
-    times(burst + repeats);
+    times(first + repeats);
     clock.wall -= 10_000;
     clock.monotonic += 3;
     expect(glance()).toEqual({ wall: -9000, monotonic: 8 });
@@ -96,7 +99,7 @@ describe('a glance', () => {
 
   test('never outlives its turn', () => {
     const { clock, times, turn, glance } = begin();
-    times(burst + 1);
+    times(first + 1);
     turn();
     clock.monotonic += 60_000;
     expect(glance()).toEqual({ wall: 1000, monotonic: 60_005 });
@@ -104,12 +107,37 @@ describe('a glance', () => {
 
   test('takes a whole burst again after a turn, even within the millisecond', () => {
     const { read, times, turn } = begin();
-    times(burst + repeats);
+    times(first + repeats);
     turn();
-    times(burst - 1);
-    expect(read).toEqual({ both: 2 * burst - 1, wall: 0 });
+    times(first - 1);
+    expect(read).toEqual({ both: 2 * first - 1, wall: 0 });
     times(2);
-    expect(read).toEqual({ both: 2 * burst, wall: 0 });
+    expect(read).toEqual({ both: 2 * first, wall: 0 });
+  });
+
+  test('counts none of the turns before for a burst', () => {
+    const { clock, read, times, glance } = begin();
+    times(burst - 1);
+    // Another turn: nobody was told that the one before had ended.
+    times(burst);
+    clock.monotonic += 1500;
+    expect(glance()).toEqual({ wall: 1000, monotonic: 1505 });
+    expect(read).toEqual({ both: first, wall: 0 });
+  });
+
+  test('that is to say when something happens makes no burst, and is no older than a reading of one', () => {
+    const { clock, read, times, glance, stamp } = begin();
+    for (let n = 1; n <= 100; n += 1) {
+      clock.monotonic += 0.001;
+      expect(stamp()).toEqual(clock);
+    }
+    expect(read).toEqual({ both: 100, wall: 0 });
+    const [last] = times(first).slice(-1);
+    clock.monotonic += 1500;
+    expect([stamp(), stamp()]).toEqual([last, last]);
+    for (let n = 0; n < repeats; n += 1) expect(glance()).toBe(last);
+    expect(stamp()).toEqual(clock);
+    expect(read).toEqual({ both: 101 + first, wall: 0 });
   });
 
   test('asks for the end of its turn once, and in each turn', () => {
@@ -147,7 +175,7 @@ describe('a pool', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     try {
       const glance = glanceOf(systemClock);
-      expect(new Set(Array.from({ length: 3200 }, () => glance())).size).toBeLessThanOrEqual(burst);
+      expect(new Set(Array.from({ length: 3200 }, () => glance())).size).toBeLessThanOrEqual(first);
     } finally {
       vi.useRealTimers();
     }
@@ -165,8 +193,12 @@ describe('a pool', () => {
       reads += 1;
       return systemClock.now();
     };
-    const own = glanceOf({ ...systemClock, now });
-    for (let n = 0; n < 100; n += 1) own();
-    expect(reads).toBe(100);
+    const own = { ...systemClock, now };
+    const [glance, stamp] = [glanceOf(own), stampOf(own)];
+    for (let n = 0; n < 100; n += 1) {
+      glance();
+      stamp();
+    }
+    expect(reads).toBe(200);
   });
 });

@@ -324,6 +324,21 @@ describe('a resource that is reported dead in the middle of something', () => {
     check();
   });
 
+  test('by the reset of another leaves that one suspect, which is asked before it serves anybody', async () => {
+    const { pool, factory, settle } = harness({ reset: true, max: 2 });
+    const [first] = [await pool.acquire(), await pool.acquire()];
+    factory.hold('create');
+    const waiting = watch(pool.acquire());
+    factory.onReset = () => {
+      factory.break(2);
+      return true;
+    };
+    first?.release();
+    expect(pool.stats()).toMatchObject({ validating: 1, leased: 0 });
+    await settle();
+    expect([waiting.value?.resource, factory.callsOf('validate')]).toEqual([1, ['1']]);
+  });
+
   test('while its lease is released by an observer goes to nobody', async () => {
     const { pool, factory, settle } = harness({ max: 1 });
     const lease = await pool.acquire();
@@ -491,6 +506,19 @@ describe('a pool that is called from inside', () => {
     lease.release();
     expect(pool.stats()).toMatchObject({ idle: 1, released: 1, reclaimed: 0 });
     check();
+  });
+
+  test('by a destruction that aborts the acquire which has caused it fails that one at once', async () => {
+    const { pool, factory, advance, settle } = harness({ idleTimeoutMillis: 100, max: 1 });
+    await pool.warm();
+    await advance(100);
+    const abort = new AbortController();
+    factory.onDestroy = () => abort.abort('enough');
+    const refused = watch(pool.acquire({ signal: abort.signal }));
+    const next = watch(pool.acquire());
+    await settle();
+    expect(refused.error).toMatchObject({ code: 'ERR_POOL_ACQUIRE_ABORTED', cause: 'enough' });
+    expect([next.value?.resource, pool.stats().acquireFailed]).toEqual([2, 1]);
   });
 
   test('by whoever hears that a wait was aborted serves the next in order', async () => {
