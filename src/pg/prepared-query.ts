@@ -86,7 +86,7 @@ export class Preparer {
     if (
       !Array.isArray(values) ||
       values.length === 0 ||
-      
+      values.length > mostValues ||
       (third && typeof third !== 'function')
     )
       return undefined;

@@ -50,6 +50,17 @@ export function callbackOf([first, second, third]: readonly unknown[]): ErrorCal
   return (given || undefined) as ErrorCallback | undefined;
 }
 
+/** Asks with a callback and answers with a promise. As pg does: the error's stack ends in the socket, the new one leads to whoever asked. */
+export function promised(ask: (callback: (error: unknown, result?: unknown) => void) => void): Promise<unknown> {
+  const answer = new Promise((resolve, reject) => {
+    ask((error, result) => (error ? reject(error as Error) : resolve(result)));
+  });
+  return answer.catch((error: unknown) => {
+    if (error instanceof Error) Error.captureStackTrace(error);
+    throw error;
+  });
+}
+
 /** Tells an error in the way the caller expects to hear it: callback, submittable or promise. */
 export function refuse(args: readonly unknown[], error: unknown): unknown {
   const first = args[0] as AnyConfig | null | undefined;

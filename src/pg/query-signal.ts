@@ -92,7 +92,7 @@ export function sendWithSignal(
   if (typeof own === 'function') return start(own as Callback);
   return new Promise((resolve, reject) => {
     start((error, result) => {
-      // Parsers may throw what is no Error.
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- parsers may throw what is no Error
       if (error) reject(error);
       else resolve(result);
     });

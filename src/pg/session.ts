@@ -10,7 +10,7 @@ import type { ClientInternals, PendingQuery } from './client-internals.ts';
 import type { Made } from './opener.ts';
 import type { PinLinter } from './pin-linter.ts';
 import { type Preparer, preparerOf } from './prepared-query.ts';
-import { callbackOf, inContext, refuse, textOf, withoutName } from './query-args.ts';
+import { callbackOf, inContext, promised, refuse, textOf, withoutName } from './query-args.ts';
 import { sendWithSignal, signalOf } from './query-signal.ts';
 import { refusalOf } from './refusal.ts';
 import { type SessionState, sessionState, stateLeftBy } from './session-state.ts';
@@ -234,19 +234,11 @@ export class Session {
     this.#note(prepared.leaves);
     const callback = callbackOf(args);
     if (callback !== undefined) return void this.#pgQuery(prepared, callback);
-    const answer = new Promise((resolve, reject) => {
-      this.#pgQuery(prepared, (error: Error | null, result: unknown) => (error ? reject(error) : resolve(result)));
-    });
-    return answer.catch((error: unknown) => {
-      // As pg does: the stack of the error ends in the socket, this one leads to whoever asked.
-      if (error instanceof Error) Error.captureStackTrace(error);
-      throw error;
-    });
+    return promised((answer) => this.#pgQuery(prepared, answer));
   }
 
   /**
-   * Runs a statement for `pool.query()`, as `query` does with a callback, but for lists of arguments: there is no hotter path.
-   *
+   * Admits and runs a statement for `pool.query()`, without lists of arguments: there is no hotter path.
    * @throws PoolError `ERR_POOL_PINNED`; nothing has been sent then.
    */
   ask(text: unknown, values: unknown, callback: (error?: Error, result?: unknown) => void): void {
@@ -255,12 +247,9 @@ export class Session {
       return void this.#run(this.admit([text, values, callback]));
     }
     const prepared = this.#preparer?.queryFor(text, values, callback);
-    if (prepared !== undefined) {
-      this.#note(prepared.leaves);
-      return void this.#pgQuery(prepared, callback);
-    }
-    this.#pass(text);
-    this.#pgQuery(text, values, callback);
+    if (prepared === undefined) this.#pass(text);
+    else this.#note(prepared.leaves);
+    this.#pgQuery(prepared ?? text, values, callback);
   }
 
   /** Takes note of what is sent as pg does. */

@@ -22,10 +22,7 @@ export interface Clock {
   afterTurn(callback: () => void): void;
 }
 
-/**
- * So many readings in a row within one millisecond and one turn are a burst: one request after the other does not come
- * near, with a peer that answers at once neither.
- */
+/** So many readings in a row, within one millisecond and one turn, are a burst; one request after the other is none. */
 const burst = 8;
 /** How often a reading is used again in a burst. Reading the clocks takes longer than the rest of an acquire (bench). */
 const repeats = 31;

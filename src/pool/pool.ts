@@ -295,8 +295,7 @@ export class Pool<T> {
 
   #serve(slot: Slot<T>): void {
     const waiter = this.#waiters.shift();
-    if (waiter === undefined) return;
-    waiter.resolve(this.#lease(slot, waiter.owner, waiter.origin, waiter.since));
+    waiter?.resolve(this.#lease(slot, waiter.owner, waiter.origin, waiter.since));
   }
 
   #lease(slot: Slot<T>, owner: object | undefined, origin: unknown, since: Instant | undefined): Lease<T> {

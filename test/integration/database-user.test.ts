@@ -253,13 +253,13 @@ describe('making a user', () => {
       const done = doing === 'making' ? ensure(wishFor(user)) : remove(wishFor(user));
       await expect
         .poll(() =>
-        // Of this database: other files' tests are at the same server.
-        database.query(
-          `select from pg_locks l join pg_database d on d.oid = l.database
+          // Of this database: other files' tests are at the same server.
+          database.query(
+            `select from pg_locks l join pg_database d on d.oid = l.database
            where d.datname = current_database() and l.locktype = 'advisory' and not l.granted`,
-        ),
-      )
-      .toHaveLength(1);
+          ),
+        )
+        .toHaveLength(1);
       await database.query('commit');
       expect(await done).not.toEqual([]);
     },

@@ -195,6 +195,7 @@ describe('a statement that is stopped', () => {
     const text = 'select * from stale where id = $1';
     await warmUp(pool, text, [1]);
     await database.query('alter table stale add more int');
+    const sessions = await database.sessions();
     const before = proxy().snapshot();
     // The server has refused it, and nobody has heard of that when it is stopped.
     proxy().hold('toClient');
@@ -217,6 +218,7 @@ describe('a statement that is stopped', () => {
     await pool.transaction(async (tx) => {
       expect((await tx.query(text, [1])).fields.map(({ name }) => name)).toEqual(['id', 'more']);
     });
+    expect(await database.sessions()).toEqual(sessions);
   });
 });
 

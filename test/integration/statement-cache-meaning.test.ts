@@ -13,7 +13,7 @@ type Asked = Pick<PgPool, 'query'>;
 /** The first column of the first row. */
 async function only(pool: Asked, text: string, values: unknown[]): Promise<unknown> {
   const { rows } = await pool.query({ text, values, rowMode: 'array' });
-  return (rows as unknown[][])[0]?.[0];
+  return rows[0]?.[0];
 }
 
 /** Runs a text so often that it is prepared and its columns are known. */

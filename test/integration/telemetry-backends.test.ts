@@ -89,7 +89,7 @@ describe.each(doors)('a handler behind %s', (_, wrap) => {
 
   it('answers before its deadline however long an export takes', async () => {
     const { pool } = makePool();
-    const never = deferred<void>();
+    const never = deferred();
     const slow = { getMeter: provider.getMeter.bind(provider), forceFlush: () => never.promise };
     const metrics = otelMetrics(pool, { meterProvider: slow, flush: true, flushTimeoutMillis: 2_000_000_000 });
     // Without the deadline this would take weeks.

@@ -21,7 +21,7 @@ function makeSession(active: Waiting | null = { text: 'select 1', handleError: (
     lease: { held: true },
     cancel: vi.fn(() => noted.promise),
     close: vi.fn(() => Promise.resolve()),
-    timers: { setTimer: vi.fn((_: () => void) => 'timer'), clearTimer: vi.fn() },
+    timers: { setTimer: vi.fn<(callback: () => void) => string>(() => 'timer'), clearTimer: vi.fn() },
   };
   return { session, queue, noted, real: session as unknown as Session };
 }

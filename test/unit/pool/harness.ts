@@ -151,7 +151,9 @@ export function harness(options: PoolOptions & { readonly reset?: boolean } = {}
  * What a reset is being asked of has lost its lease, and goes elsewhere with the answer.
  */
 function faultsInside(pool: Pool<number>, ledger: EventLedger, event: PoolEvent): string[] {
-  const invariants = brokenInvariants(pool).filter((sentence) => !/^[34]:|^7: released|is leased, leased out: false$/.test(sentence));
+  const invariants = brokenInvariants(pool).filter(
+    (sentence) => !/^[34]:|^7: released|is leased, leased out: false$/.test(sentence),
+  );
   return [...invariants, ...ledger.differences(pool.stats())].map((fault) => `in ${traceOf(event)}: ${fault}`);
 }
 

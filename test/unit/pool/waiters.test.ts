@@ -405,6 +405,24 @@ describe('however many wait,', () => {
   });
 });
 
+describe('whoever leaves, leaves no place behind', () => {
+  test.each(['first', 'last'])('for long, though the %s of all stays', (who) => {
+    const { queue, wait, drain } = begin();
+    if (who === 'first') wait(0);
+    let highest = 0;
+    let before: Waiter<string> | undefined;
+    for (let name = 1; name <= 100_000; name += 1) {
+      const waiter = wait(name);
+      highest = Math.max(highest, waiter.place);
+      if (who === 'first') queue.remove(waiter);
+      else if (before) queue.remove(before);
+      before = waiter;
+    }
+    expect(highest).toBeLessThan(100);
+    expect(drain()).toEqual([who === 'first' ? 0 : 100_000]);
+  });
+});
+
 describe('the timer', () => {
   test('is one for all, however many wait', () => {
     const { clock } = filled(1, 2, 3);

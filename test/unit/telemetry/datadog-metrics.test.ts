@@ -207,13 +207,13 @@ describe('the tags', () => {
   });
 
   it('come from Datadog’s environment variables, and options are above these', async () => {
-    vi.stubEnv('DD_TAGS', 'team:shop,env:other stage:blue nothing :x y:');
+    vi.stubEnv('DD_TAGS', 'team:shop,env:other stage:blue zone:a nothing :x y:');
     vi.stubEnv('DD_ENV', 'prod');
     vi.stubEnv('DD_SERVICE', 'orders');
     vi.stubEnv('DD_VERSION', '1.2.3');
     const tags = await tagsWith({ tags: { stage: 'green' } });
     expect(tags?.toSorted()).toEqual(
-      ['team:shop', 'env:prod', 'stage:green', 'service:orders', 'version:1.2.3', 'pool:default'].toSorted(),
+      ['team:shop', 'zone:a', 'env:prod', 'stage:green', 'service:orders', 'version:1.2.3', 'pool:default'].toSorted(),
     );
     server.metrics.length = 0;
     expect(await tagsWith({ service: 'billing' })).toContain('service:billing');
@@ -226,7 +226,7 @@ describe('the tags', () => {
 
   it('are 200 characters long at most', async () => {
     const tags = await tagsWith({ tags: { note: '😀é'.repeat(200) } });
-    expect([...(tags?.[0] ?? '')]).toHaveLength(200);
+    expect(Array.from(tags?.[0] ?? '')).toHaveLength(200);
   });
 
   it('are left to a client that is handed in, but for the service', async () => {

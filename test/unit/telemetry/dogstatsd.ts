@@ -45,7 +45,7 @@ function eventOf(line: string): Event {
 
 function tagsOf(tags: string | undefined, line: string): readonly string[] {
   const all = tags?.split(',') ?? [];
-  const bad = all.filter((tag) => !/^\p{L}[\p{L}\p{N}_\-:./]{0,199}$/u.test(tag) || /:$/.test(tag));
+  const bad = all.filter((tag) => !/^\p{L}[\p{L}\p{N}_\-:./]{0,199}$/u.test(tag) || tag.endsWith(':'));
   if (bad.length > 0) throw new Error(`no tags: ${bad.join(' ')} in ${line}`);
   if (new Set(all).size !== all.length) throw new Error(`tags twice: ${line}`);
   return all;
