@@ -51,9 +51,9 @@ export function callbackOf([first, second, third]: readonly unknown[]): ErrorCal
 }
 
 /** Asks with a callback and answers with a promise. As pg does: the error's stack ends in the socket, the new one leads to whoever asked. */
-export function promised(ask: (callback: (error: unknown, result?: unknown) => void) => void): Promise<unknown> {
+export function promised(ask: (callback: (error: Error | null, result?: unknown) => void) => void): Promise<unknown> {
   const answer = new Promise((resolve, reject) => {
-    ask((error, result) => (error ? reject(error as Error) : resolve(result)));
+    ask((error, result) => (error ? reject(error) : resolve(result)));
   });
   return answer.catch((error: unknown) => {
     if (error instanceof Error) Error.captureStackTrace(error);
