@@ -6,7 +6,7 @@ import { settle } from '../../support/fake-clock.ts';
 beforeEach(() => void vi.useFakeTimers({ toFake: ['Date', 'performance'] }));
 afterEach(() => void vi.useRealTimers());
 
-async function warmed() {
+async function warmed(maxIdle = 2) {
   const asked: number[] = [];
   let made = 0;
   const pool = new Pool<number>(
@@ -21,7 +21,7 @@ async function warmed() {
       },
       destroy: () => undefined,
     },
-    { validateAfterIdleMillis: 1000, max: 2, maxIdle: 2 },
+    { validateAfterIdleMillis: 1000, max: 2, maxIdle },
   );
   await pool.warm(2);
   await settle();
@@ -85,6 +85,15 @@ test('a thaw in a burst makes everything suspect at once', async () => {
   expect(pool.tryAcquire()).toBeUndefined();
   (await pool.acquire()).release();
   expect(asked).toHaveLength(2);
+});
+
+test('a thaw in a burst makes suspect what it does not ask itself, which was judged sound by the same reading', async () => {
+  const { pool, asked, burst } = await warmed(1);
+  burst(100);
+  void pool.thaw();
+  expect([pool.stats().idle, pool.tryAcquire()]).toEqual([1, undefined]);
+  await settle();
+  expect(asked).toHaveLength(1);
 });
 
 test('a lifetime that ends in a burst is noticed in the next turn', async () => {
