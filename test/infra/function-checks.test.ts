@@ -1,12 +1,12 @@
 // What PooledDatabaseAccess says of functions: which it refuses, and of which it warns.
-import { Duration, type Stack } from 'aws-cdk-lib';
+import { Duration, Fn, type Stack, Token } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as rds from 'aws-cdk-lib/aws-rds';
 import { describe, expect, test } from 'vitest';
 import { type Given, proxyOf, withCluster } from './support/access.ts';
-import { environmentIn, makeFunction, warnings } from './support/app.ts';
+import { environmentIn, makeFunction, makeInstance, warnings } from './support/app.ts';
 
 describe('a function', () => {
   test.each<[string, Partial<lambda.FunctionProps>, string]>([
@@ -53,6 +53,31 @@ describe('a function', () => {
     expect(warnings(stack)).toEqual([
       expect.stringContaining('may run for 4000 ms, less than the 5000 ms that the pool may wait for a connection'),
     ]);
+  });
+
+  test('of a runtime that changes with CDK is not judged by its version', () => {
+    const runtime = new lambda.Runtime('nodejs20.x', lambda.RuntimeFamily.NODEJS, {
+      supportsInlineCode: true,
+      isVariable: true,
+    });
+    const { fn, connect } = withCluster({}, { runtime });
+    expect(connect().functions).toEqual([fn]);
+  });
+
+  test.each<[string, Partial<lambda.FunctionProps>]>([
+    ['as long as the pool waits', { timeout: Duration.seconds(5) }],
+    [
+      'for a time that is known at deployment only',
+      { timeout: Duration.seconds(Token.asNumber(Fn.importValue('timeout'))) },
+    ],
+    [
+      'for less than a wait that is known at deployment only',
+      { timeout: Duration.seconds(1), environment: { THAWPOOL_ACQUIRE_TIMEOUT_MS: Fn.importValue('wait') } },
+    ],
+  ])('that runs %s is taken without a word', (_, props) => {
+    const { stack, connect } = withCluster({}, props);
+    connect();
+    expect(warnings(stack)).toEqual([]);
   });
 
   test('without a timeout has the 3 s of Lambda, and a shorter wait of the pool fits that', () => {
@@ -163,6 +188,18 @@ test.each<[string, string, (stack: Stack, cluster: rds.DatabaseCluster) => Given
   ['behind a proxy', 'Image', (stack, cluster) => ({ database: proxyOf(stack, cluster) }), {}],
   ['that has certificates of its own', 'Image', () => ({}), { PGSSLROOTCERT: '/var/task/rds.pem' }],
   ['of a zip with a caBundle', 'Zip', () => ({ caBundle: '/var/task/rds.pem' }), {}],
+  [
+    'with a caBundle for an instance',
+    'Zip',
+    (stack, { vpc }) => ({ caBundle: '/var/task/rds.pem', database: makeInstance(stack, vpc) }),
+    {},
+  ],
+  [
+    'with a caBundle for the way past a proxy',
+    'Zip',
+    (stack, cluster) => ({ caBundle: '/var/task/rds.pem', database: proxyOf(stack, cluster), fallback: 'direct' }),
+    {},
+  ],
 ])('a function %s needs no word on certificates', (_, kind, given, environment) => {
   const { stack, vpc, cluster, connect } = withCluster();
   const fromImage = { runtime: lambda.Runtime.FROM_IMAGE, handler: lambda.Handler.FROM_IMAGE };

@@ -14,11 +14,9 @@ import { type Given, proxyOf, withCluster } from './support/access.ts';
 import {
   environmentIn,
   idOf,
-  makeCluster,
   makeFunction,
   makeInstance,
   makeSecret,
-  makeStack,
   makeVpc,
   resources,
   statements,
@@ -346,6 +344,22 @@ describe('a PooledDatabaseProxy', () => {
     expect(() => connect({ database: proxy, ...given })).toThrow(`Test/Access: ${message}`);
   });
 
+  test('fits its wait for a connection to the functions', () => {
+    const { stack, cluster, connect } = withCluster();
+    connect({ database: proxyOf(stack, cluster) });
+    Template.fromStack(stack).hasResourceProperties('AWS::RDS::DBProxyTargetGroup', {
+      ConnectionPoolConfigurationInfo: { ConnectionBorrowTimeout: 29 },
+    });
+  });
+
+  test('with fallback: IAM authentication that is off behind it is refused at synth', () => {
+    const { stack, cluster, connect } = withCluster();
+    (cluster.node.defaultChild as rds.CfnDBCluster).enableIamDatabaseAuthentication = false;
+    const database = proxyOf(stack, cluster, { auth: 'secret', clientAuth: 'iam', secrets: [makeSecret(stack)] });
+    connect({ database, fallback: 'direct' });
+    expect(() => Template.fromStack(stack)).toThrow('is not switched on for the cluster Test/Cluster');
+  });
+
   test('that logs in by secrets takes every user', () => {
     const { stack, cluster, fn, connect } = withCluster();
     const database = proxyOf(stack, cluster, { auth: 'secret', clientAuth: 'iam', secrets: [makeSecret(stack)] });
@@ -571,6 +585,26 @@ describe('the environment', () => {
     const { connect } = withCluster({}, { environment: { THAWPOOL_PINNING: 'off' } });
     expect(() => connect({ environment: { THAWPOOL_PINNING: 'warn' } })).toThrow(
       'Test/Access: The function Test/Function has THAWPOOL_PINNING in its environment, but PooledDatabaseAccess sets another value: remove it there.',
+    );
+  });
+
+  test('refuses the second function for the same reasons, now and at synth', () => {
+    const { stack, vpc, fn, connect } = withCluster();
+    const other = makeFunction(stack, vpc, {}, 'Other');
+    connect({ functions: [fn, other] });
+    other.addEnvironment('PGHOST', 'elsewhere');
+    expect(() => Template.fromStack(stack)).toThrow('The function Test/Other has PGHOST in its environment');
+    const second = withCluster();
+    const taken = makeFunction(second.stack, second.vpc, { environment: { PGHOST: 'elsewhere' } }, 'Other');
+    expect(() => second.connect({ functions: [second.fn, taken] })).toThrow(
+      'The function Test/Other has PGHOST in its environment',
+    );
+  });
+
+  test('names itself where it names the user, though there is a secret', () => {
+    const { stack, connect } = withCluster({}, { environment: { PGUSER: 'elsewhere' } });
+    expect(() => connect({ auth: 'secret', secret: makeSecret(stack), user: 'app' })).toThrow(
+      'has PGUSER in its environment, but PooledDatabaseAccess sets it',
     );
   });
 
@@ -898,102 +932,21 @@ test('a resource is looked at as what it is, and as nothing else', () => {
   expect(resourceOf(cluster, 'AWS::RDS::DBInstance')).toBeUndefined();
 });
 
-describe('over stacks', () => {
-  test('a function in one and a cluster in another make no circle', () => {
-    const { app, stack: data, vpc } = makeStack('Data');
-    const cluster = makeCluster(data, vpc);
-    const code = new Stack(app, 'Code');
-    const group = new ec2.SecurityGroup(code, 'Own', { vpc, allowAllOutbound: false });
-    const fn = makeFunction(code, vpc, { securityGroups: [group] });
-    new PooledDatabaseAccess(code, 'Access', { functions: [fn], database: cluster, databaseName: 'orders' });
-    app.synth();
-    expect(code.dependencies).toEqual([data]);
-    expect(data.dependencies).toEqual([]);
-    expect(rules(code, 'Ingress')).toHaveLength(1);
-    expect(rules(code, 'Egress')).toHaveLength(1);
-    expect(rules(data, 'Ingress')).toEqual([]);
-    expect(JSON.stringify(connects(code))).toContain('Fn::ImportValue');
+test('no token is ever read as if it were the value', () => {
+  const { stack, fn, connect } = withCluster();
+  const parameter = new CfnParameter(stack, 'P', { default: '5432' });
+  const port = Token.asNumber(parameter.value);
+  const user = Token.asString(parameter.value);
+  connect({
+    port,
+    user,
+    resourceId: parameter.valueAsString,
+    databaseName: user,
   });
-
-  test('a construct in the stack of the cluster gives access all the same', () => {
-    const { app, stack: data, vpc } = makeStack('Data');
-    const database = makeCluster(data, vpc);
-    const code = new Stack(app, 'Code');
-    const fn = makeFunction(code, vpc);
-    new PooledDatabaseAccess(data, 'Access', { functions: [fn], database, databaseName: 'orders' });
-    app.synth();
-    expect(data.dependencies).toEqual([]);
+  expect(environmentIn(stack, fn)).toMatchObject({
+    PGPORT: { Ref: 'P' },
+    PGUSER: { Ref: 'P' },
+    PGDATABASE: { Ref: 'P' },
   });
-
-  test('a cluster, a proxy, a secret with a key and a function each in its own make no circle', () => {
-    const { app, stack: data, vpc } = makeStack('Data');
-    const cluster = makeCluster(data, vpc);
-    const secrets = new Stack(app, 'Secrets');
-    const secret = makeSecret(secrets, new kms.Key(secrets, 'Key'));
-    const between = new Stack(app, 'Between');
-    const database = proxyOf(between, cluster, { auth: 'secret', secrets: [secret] });
-    const code = new Stack(app, 'Code');
-    const fn = makeFunction(code, vpc);
-    new PooledDatabaseAccess(code, 'Access', {
-      functions: [fn],
-      database,
-      databaseName: 'orders',
-      auth: 'secret',
-      secret,
-      fallback: 'direct',
-    });
-    app.synth();
-    expect(data.dependencies).toEqual([]);
-    expect(secrets.dependencies).toEqual([]);
-    expect(between.dependencies).not.toContain(code);
-    for (const reader of [between, code]) {
-      expect(statements(reader)).toContainEqual(
-        expect.objectContaining({
-          Action: 'kms:Decrypt',
-          Resource: { 'Fn::ImportValue': expect.stringMatching(/^Secrets:.*Key.*Arn/) },
-          Condition: {
-            StringEquals: {
-              'kms:ViaService': { 'Fn::Join': ['', ['secretsmanager.', { Ref: 'AWS::Region' }, '.amazonaws.com']] },
-            },
-          },
-        }),
-      );
-      expect(statements(reader)).toContainEqual(
-        expect.objectContaining({
-          Action: ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'],
-          Resource: { 'Fn::ImportValue': expect.stringMatching(/^Secrets:.*Secret/) },
-        }),
-      );
-    }
-    expect(wildcards(code)).toEqual([]);
-  });
-
-  test('a secret without a key in another takes the right to read it and no other', () => {
-    const { app, stack, connect } = withCluster();
-    const secret = makeSecret(new Stack(app, 'Secrets'));
-    connect({ auth: 'secret', secret });
-    app.synth();
-    expect(statements(stack).map(({ Action }) => Action)).toEqual([
-      ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'],
-    ]);
-  });
-
-  test('is no token ever read as if it were the value', () => {
-    const { stack, fn, connect } = withCluster();
-    const parameter = new CfnParameter(stack, 'P', { default: '5432' });
-    const port = Token.asNumber(parameter.value);
-    const user = Token.asString(parameter.value);
-    connect({
-      port,
-      user,
-      resourceId: parameter.valueAsString,
-      databaseName: user,
-    });
-    expect(environmentIn(stack, fn)).toMatchObject({
-      PGPORT: { Ref: 'P' },
-      PGUSER: { Ref: 'P' },
-      PGDATABASE: { Ref: 'P' },
-    });
-    expect(rules(stack, 'Ingress')).toEqual([expect.objectContaining({ FromPort: { Ref: 'P' } })]);
-  });
+  expect(rules(stack, 'Ingress')).toEqual([expect.objectContaining({ FromPort: { Ref: 'P' } })]);
 });

@@ -235,6 +235,7 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
   it('keeps the database: protected, encrypted, backed up, and logged', () => {
     const { Properties, DeletionPolicy, UpdateReplacePolicy } = cluster();
     expect(Properties).toMatchObject({
+      DatabaseName: 'orders',
       DeletionProtection: true,
       StorageEncrypted: true,
       BackupRetentionPeriod: 7,
