@@ -232,6 +232,12 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
     for (const name of OURS) expect(functionOf(template, name).Environment?.Variables).not.toHaveProperty('PGSSLMODE');
   });
 
+  it('lets everybody who logs in with IAM be the one user and no other', () => {
+    const users = [...textOf(template.toJSON()).matchAll(/:dbuser:.*?\/(\w+)"/g)].map(([, user]) => user);
+    expect(users.length).toBeGreaterThan(0);
+    expect(new Set(users)).toEqual(new Set(['app']));
+  });
+
   it('keeps the database: protected, encrypted, backed up, and logged', () => {
     const { Properties, DeletionPolicy, UpdateReplacePolicy } = cluster();
     expect(Properties).toMatchObject({
