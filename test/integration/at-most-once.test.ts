@@ -16,7 +16,7 @@ import { type ChaosProxy, type ProxyMessage, startChaosProxy, type Verdict } fro
 import { fatalError } from '../lab/wire.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 
-const runs = Number(process.env['AT_MOST_ONCE_RUNS'] ?? 1200);
+const runs = Number(process.env['AT_MOST_ONCE_RUNS'] ?? 500);
 const seed = Number(process.env['AT_MOST_ONCE_SEED'] ?? 20261101);
 
 let server: TestPostgres;

@@ -38,7 +38,7 @@ it('loses nothing on thawpool where the plain pool loses invocations', async () 
   expect(warm[0]?.invocations).toBeGreaterThanOrEqual(20);
   // A machine that stands still for a second makes thawpool ask once; it must not do so in each of 24 invocations.
   const [perInvocation = 0, floor = 0] = warm.map((phase) => phase?.messagesPerInvocation);
-  expect(perInvocation).toBeGreaterThanOrEqual(floor);
+  expect(perInvocation).toBeGreaterThan(0);
   expect(perInvocation).toBeLessThan(floor + 0.2);
   expect(warm.map((phase) => phase?.connectionsOpened)).toEqual([0, 0]);
   expect(summary).toHaveLength(3);
