@@ -1,6 +1,10 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const inCI = Boolean(process.env['CI']);
+
+/** Vitest leaves one core out. */
+const cores = availableParallelism();
 
 /** `thawpool`, `thawpool/core` and `thawpool/middy` are the sources in every test; test/package looks at what is built. */
 const source = '@thawpool/source';
@@ -10,7 +14,8 @@ interface Project {
   readonly timeouts: readonly [test: number, hook: number];
   /** Groups run one after the other, from 1 (Vitest runs group 0 last): real processes get the machine to themselves. */
   readonly group: number;
-  readonly fileParallelism?: boolean;
+  /** Files at the same time. @default as many as there are cores */
+  readonly maxWorkers?: number;
   readonly globalSetup?: string;
   readonly setupFiles?: string;
   /** The files. @default those of the project's folder in test/ */
@@ -29,17 +34,24 @@ const decisions = [
 const projects: Readonly<Record<string, Project>> = {
   unit: { timeouts: [60_000, 60_000], group: 1 },
   infra: { timeouts: [120_000, 240_000], group: 2 },
-  integration: { timeouts: [60_000, 120_000], group: 3, globalSetup: './test/support/global-postgres.ts' },
+  // These two wait for servers more than they compute.
+  integration: {
+    timeouts: [60_000, 120_000],
+    group: 3,
+    maxWorkers: cores + 1,
+    globalSetup: './test/support/global-postgres.ts',
+  },
   examples: {
     timeouts: [60_000, 120_000],
     group: 3,
+    maxWorkers: cores + 1,
     globalSetup: './test/support/global-postgres.ts',
     setupFiles: './test/support/example-environment.ts',
     include: 'examples/**/*.test.ts',
   },
   package: { timeouts: [120_000, 240_000], group: 4, globalSetup: './test/package/global-packed.ts' },
-  lab: { timeouts: [120_000, 120_000], group: 5, fileParallelism: false },
-  freeze: { timeouts: [120_000, 120_000], group: 6, fileParallelism: false },
+  lab: { timeouts: [120_000, 120_000], group: 5, maxWorkers: 1 },
+  freeze: { timeouts: [120_000, 120_000], group: 6, maxWorkers: 1 },
 };
 
 export default defineConfig({
@@ -67,7 +79,7 @@ export default defineConfig({
       thresholds: Object.fromEntries(decisions.map((file) => [file, { branches: 100 }])),
     },
     projects: [
-      ...Object.entries(projects).map(([name, { timeouts, group, fileParallelism = true, include, ...setup }]) => ({
+      ...Object.entries(projects).map(([name, { timeouts, group, maxWorkers = cores, include, ...setup }]) => ({
         extends: true as const,
         test: {
           name,
@@ -75,7 +87,7 @@ export default defineConfig({
           testTimeout: timeouts[0],
           hookTimeout: timeouts[1],
           teardownTimeout: 30_000,
-          fileParallelism,
+          maxWorkers,
           sequence: { groupOrder: group },
           ...setup,
         },
