@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { pinSubject } from './cores.ts';
 import type { Answer, Call } from './worker.ts';
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
@@ -37,6 +38,7 @@ export async function startChild(module: string, { env = {}, flags = [] }: Child
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   running.add(child);
+  pinSubject(child.pid as number);
   const exited = once(child, 'exit').finally(() => running.delete(child));
   const ended = exited.then(([code, signal]) => {
     throw new Error(`The process of ${module} ended (${signal ?? `exit code ${code}`}).`);

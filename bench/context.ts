@@ -1,5 +1,6 @@
 /** What the sections share: how long they may take, where they report, and one server for all. */
 import { startPostgres, type TestPostgres } from '../test/support/postgres.ts';
+import { pinServer } from './cores.ts';
 import { type Measured, measure, type Spec } from './measure.ts';
 import type { Case, Figure } from './model.ts';
 
@@ -44,6 +45,7 @@ export function openContext(quick: boolean, say: (text: string) => void): Contex
     say('starting PostgreSQL');
     const postgres = await startPostgres();
     await makeOrders(postgres);
+    await pinServer(postgres);
     return postgres;
   };
   return {

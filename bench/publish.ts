@@ -5,7 +5,7 @@ import { describeCases } from './picture.ts';
 import { resultsMarkdown } from './table.ts';
 
 /** The cases of the picture in the README. */
-const OVERVIEW = ['core.idle.1', 'core.contended.10000', 'query.1', 'warm', 'import.bundle', 'recovery'];
+const OVERVIEW = ['core.idle.1', 'core.contended.10000', 'query.1', 'warm', 'import.bundle', 'recovery.killed'];
 
 /** Returns the cases of the README's picture, as far as they were measured. */
 export function overviewOf({ sections }: Results): readonly Case[] {
@@ -46,6 +46,12 @@ function sentences(results: Results): string[] {
     of('thawpool, statement cache'),
     ' with the statement cache)',
   ]);
+  const blackHoled = sentence(results, 'recovery.black-holed', (of) => [
+    '; with a black-holed one ',
+    of('thawpool'),
+    ' and ',
+    of('fresh pg.Client'),
+  ]);
   const all = [
     sentence(results, 'core.idle.1', (of) => [
       'Acquiring an idle resource and releasing it costs ',
@@ -71,13 +77,12 @@ function sentences(results: Results): string[] {
       of('bare pg.Client'),
       '.',
     ]),
-    sentence(results, 'recovery', (of) => [
-      'The first one after a thaw takes ',
-      of('killed'),
-      ' when the connection was killed and ',
-      of('black-holed'),
-      ' when it was black-holed; a fresh connection takes ',
+    sentence(results, 'recovery.killed', (of) => [
+      'After a thaw with a killed connection the first one takes ',
+      of('thawpool'),
+      ', on a connection made for it ',
       of('fresh pg.Client'),
+      blackHoled ?? '',
       '.',
     ]),
   ];

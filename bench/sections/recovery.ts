@@ -4,6 +4,7 @@ import { fatalError } from '../../test/lab/wire.ts';
 import type { TestPostgres } from '../../test/support/postgres.ts';
 import { type Child, startChild } from '../child.ts';
 import type { Context, Section } from '../context.ts';
+import { pinServer } from '../cores.ts';
 import { caseOf, interleave, type Runner, ratioFigure, type Samples, seriesOf } from '../measure.ts';
 import type { Case, Figure } from '../model.ts';
 import { spreadOf } from '../statistics.ts';
@@ -13,6 +14,7 @@ import { exactly, figure } from '../verdict.ts';
 /** Long enough to be suspect, not so long that it would be discarded unasked (300 s). */
 const FREEZE_MILLIS = 60_000;
 const FRESH = 'fresh pg.Client';
+const OURS = 'thawpool';
 
 interface Stage {
   readonly child: Child;
@@ -41,15 +43,10 @@ const HARMS: Readonly<Record<string, Harm>> = {
   'black-holed': ({ proxy }) => proxy.blackhole(),
 };
 
-/** Invokes, freezes, harms, thaws, and invokes again. @returns milliseconds to the second result */
-async function recover(stage: Stage, harm: Harm): Promise<number> {
-  const { child, proxy, failures } = stage;
-  const told = async (): Promise<number> => {
-    const { millis, error } = await child.call<Invoked>('invoke');
-    if (error !== undefined) failures.push(error);
-    return millis;
-  };
-  await told();
+/** Does something over the connection, freezes, harms the connection, thaws, and does it again. @returns what `again` does */
+async function recover(stage: Stage, harm: Harm, again: () => Promise<number>): Promise<number> {
+  const { child, proxy } = stage;
+  await again();
   await child.call('jump', FREEZE_MILLIS);
   process.kill(child.pid, 'SIGSTOP');
   try {
@@ -57,8 +54,14 @@ async function recover(stage: Stage, harm: Harm): Promise<number> {
   } finally {
     process.kill(child.pid, 'SIGCONT');
   }
-  const millis = await told();
+  const millis = await again();
   await proxy.healed();
+  return millis;
+}
+
+async function invoke({ child, failures }: Stage): Promise<number> {
+  const { millis, error } = await child.call<Invoked>('invoke');
+  if (error !== undefined) failures.push(error);
   return millis;
 }
 
@@ -78,70 +81,85 @@ async function openStage(postgres: TestPostgres): Promise<Stage & AsyncDisposabl
   };
 }
 
-const WARM_UP_ROUNDS = 2;
+const WARM_UP_ROUNDS = 5;
 
-/** All harms but a restart, which the others would have to wait for. */
-async function harmAll(stage: Stage, rounds: number, say: (round: number) => void): Promise<Samples> {
-  const runners = new Map<string, Pick<Runner, 'round'>>([
-    [FRESH, { round: () => stage.child.call('fresh') }],
-    ...Object.entries(HARMS).map(([name, harm]) => [name, { round: () => recover(stage, harm) }] as const),
+/** One after the other, each in a process and behind a proxy of its own: ours, and what makes a connection anew. */
+interface Stages {
+  readonly ours: Stage;
+  readonly floor: Stage;
+}
+
+const HARM_NAMES = Object.keys(HARMS);
+const oursOf = (harm: string): string => `${harm}: ${OURS}`;
+const freshOf = (harm: string): string => `${harm}: ${FRESH}`;
+
+/** Both meet the same harm: after a server has lost a backend, or has started, connecting takes longer than else. */
+function runnersOf({ ours, floor }: Stages, harms: Readonly<Record<string, Harm>>) {
+  return new Map<string, Pick<Runner, 'round'>>(
+    Object.entries(harms).flatMap(([name, harm]) => [
+      [freshOf(name), { round: () => recover(floor, harm, () => floor.child.call('fresh')) }],
+      [oursOf(name), { round: () => recover(ours, harm, () => invoke(ours)) }],
+    ]),
+  );
+}
+
+function caseFor(harm: string, samples: Samples): Case {
+  const subjects = [
+    { name: FRESH, role: 'floor' },
+    { name: OURS, role: 'ours' },
+  ] as const;
+  const both = new Map([
+    [FRESH, seriesOf(samples, freshOf(harm))],
+    [OURS, seriesOf(samples, oursOf(harm))],
   ]);
-  await interleave(runners, WARM_UP_ROUNDS);
-  return interleave(runners, rounds, say);
+  const title = `first result after a thaw, ${whatIs(harm)}`;
+  return caseOf({ id: `recovery.${harm}`, title, unit: 'ms', reference: FRESH, subjects }, both);
 }
 
-/** The server is restarted, warmed by one login, and then both are asked. */
-async function restartAll(stage: Stage, rounds: number, say: (round: number) => void): Promise<Samples> {
-  const restart: Harm = async ({ postgres }) => {
-    await postgres.restart();
-    await postgres.admin('select 1');
-  };
-  const runners = new Map<string, Pick<Runner, 'round'>>([
-    [FRESH, { round: () => stage.child.call('fresh') }],
-    ['restarted', { round: () => recover(stage, restart) }],
-  ]);
-  return interleave(runners, rounds, say);
+const whatIs = (harm: string): string => `${harm === 'restarted' ? 'server' : 'connection'} ${harm}`;
+
+function figureFor(harm: string, samples: Samples): Figure {
+  const fresh = seriesOf(samples, freshOf(harm));
+  const millis = seriesOf(samples, oursOf(harm));
+  const title = `thaw, ${whatIs(harm)}`;
+  const id = `recovery.${harm}`;
+  if (harm !== 'black-holed') {
+    const target = { at: 'most', value: 1.2 } as const;
+    return ratioFigure(id, `${title}: time to result over a fresh connect’s`, millis, fresh, target);
+  }
+  const more = millis.map((each, round) => each - (fresh[round] as number));
+  return figure(id, `${title}: time beyond a fresh connect’s`, 'ms', spreadOf(more), { at: 'most', value: 100 });
 }
 
-function toCase(id: string, title: string, samples: Samples): Case {
-  const subjects = [...samples.keys()].map((name) => ({ name, role: name === FRESH ? 'floor' : 'ours' }) as const);
-  return caseOf({ id, title, unit: 'ms', reference: FRESH, subjects }, samples);
-}
-
-function figuresOf(samples: Samples): Figure[] {
-  const fresh = seriesOf(samples, FRESH);
-  return [...samples]
-    .filter(([name]) => name !== FRESH)
-    .map(([name, millis]) => {
-      const title = `thaw, ${name === 'restarted' ? 'server' : 'connection'} ${name}`;
-      const id = `recovery.${name}`;
-      if (name !== 'black-holed') {
-        return ratioFigure(id, `${title}: time to result over a fresh connect’s`, millis, fresh, {
-          at: 'most',
-          value: 1.2,
-        });
-      }
-      const more = millis.map((each, round) => each - (fresh[round] as number));
-      return figure(id, `${title}: time beyond a fresh connect’s`, 'ms', spreadOf(more), { at: 'most', value: 100 });
-    });
-}
+/** The server is restarted, and warmed by one login. */
+const restarted: Harm = async ({ postgres }) => {
+  await postgres.restart();
+  await pinServer(postgres);
+  await postgres.admin('select 1');
+};
 
 async function run({ quick, say, postgres: server }: Context) {
   const postgres = await server();
-  await using stage = await openStage(postgres);
+  await using ours = await openStage(postgres);
+  await using floor = await openStage(postgres);
   const rounds = quick ? 5 : 30;
-  const harmed = await harmAll(stage, rounds, (round) => say(`thaw with a harmed connection: ${round} of ${rounds}`));
-  const cases = [toCase('recovery', 'first result after a thaw', harmed)];
-  const figures = figuresOf(harmed);
+  const stages = { ours, floor };
+  const runners = runnersOf(stages, HARMS);
+  await interleave(runners, WARM_UP_ROUNDS);
+  const harmed = await interleave(runners, rounds, (round) =>
+    say(`thaw with a harmed connection: ${round} of ${rounds}`),
+  );
+  const cases = HARM_NAMES.map((harm) => caseFor(harm, harmed));
+  const figures = HARM_NAMES.map((harm) => figureFor(harm, harmed));
   if (postgres.managed && !quick) {
     const restarts = 6;
-    const restarted = await restartAll(stage, restarts, (round) =>
+    const samples = await interleave(runnersOf(stages, { restarted }), restarts, (round) =>
       say(`thaw with a restarted server: ${round} of ${restarts}`),
     );
-    cases.push(toCase('recovery.restart', 'first result after a restart', restarted));
-    figures.push(...figuresOf(restarted));
+    cases.push(caseFor('restarted', samples));
+    figures.push(figureFor('restarted', samples));
   }
-  const { failures } = stage;
+  const { failures } = ours;
   if (failures[0] !== undefined) say(`An invocation failed: ${failures[0]}`);
   figures.push(
     figure('recovery.failed', 'thaw, connection harmed: failed invocations', 'count', exactly(failures.length), {
