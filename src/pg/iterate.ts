@@ -3,7 +3,7 @@
 import type pg from 'pg';
 import { PoolError } from '../pool/errors.ts';
 import type { Loan, PgAcquireOptions } from './lending.ts';
-import { checkSignal, meaningOf, QueryAbortedError, signalOf, stopRunning } from './query-signal.ts';
+import { checkSignal, meaningOf, meaningOfWait, QueryAbortedError, signalOf, stopRunning } from './query-signal.ts';
 import { refusalOf } from './refusal.ts';
 import { RowReader } from './row-reader.ts';
 import type { Session } from './session.ts';
@@ -72,7 +72,9 @@ export async function* rowsOf(
 ): AsyncGenerator<Row, void, undefined> {
   const { signal } = iteration;
   if (signal?.aborted) throw new QueryAbortedError('not-sent', signal.reason);
-  const { lease, giveBack } = await lending();
+  const { lease, giveBack } = await lending().catch((error: unknown) => {
+    throw signal ? meaningOfWait(error, signal) : error;
+  });
   let lost: Error | undefined;
   try {
     yield* read(lease.resource, iteration);

@@ -6,7 +6,7 @@ import { followed } from '../pool/running-work.ts';
 import { AmbiguousResultError } from './ambiguous-result-error.ts';
 import { noBackendError } from './no-backend.ts';
 import type { PgNote } from './opener.ts';
-import { checkSignal, QueryAbortedError, sendWithSignal, signalOf } from './query-signal.ts';
+import { checkSignal, meaningOfWait, sendWithSignal, signalOf } from './query-signal.ts';
 import type { Session } from './session.ts';
 import { codeOf, isClientSideTimeout } from './sqlstate.ts';
 import { judgeStatementError } from './statement-error.ts';
@@ -66,7 +66,7 @@ async function abortable(context: QueryContext, config: unknown, values: unknown
   try {
     return await query({ ...context, signal, acquire: { ...context.acquire, signal } }, config, values);
   } catch (error) {
-    throw codeOf(error) === 'ERR_POOL_ACQUIRE_ABORTED' ? new QueryAbortedError('not-sent', signal.reason) : error;
+    throw meaningOfWait(error, signal);
   }
 }
 

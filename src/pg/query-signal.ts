@@ -217,6 +217,11 @@ function renameErrors(query: PendingQuery & { callback?: unknown }, reason: unkn
   query.handleError = (error, connection) => handleError(meaningOf(error, reason), connection);
 }
 
+/** What the error of a wait for a connection means to the statement that it was for. */
+export function meaningOfWait(error: unknown, { reason }: AbortSignal): unknown {
+  return codeOf(error) === 'ERR_POOL_ACQUIRE_ABORTED' ? new QueryAbortedError('not-sent', reason) : error;
+}
+
 /** Which of a statement's errors is the abort, and what became of the statement then. */
 export function meaningOf(error: unknown, reason: unknown): unknown {
   if (error instanceof PoolError) return error;
