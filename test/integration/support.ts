@@ -33,6 +33,9 @@ export function useDatabase(): TestDatabase {
   });
   afterAll(async () => {
     await beside.end();
+    // Sessions of other roles, which cannot be forced to end from here, are on their way out: their pools are closed.
+    const others = 'select from pg_stat_activity where datname = $1 and usename <> current_user';
+    while ((await admin.query(others, [name])).rowCount) await new Promise((resolve) => setImmediate(resolve));
     await admin.query(`drop database ${name} with (force)`);
     await admin.end();
   });
