@@ -45,10 +45,14 @@ export interface Meter {
 }
 
 interface Active extends Invocation {
+  /** What it was begun with. */
+  readonly context: object;
   /** How often it was begun: two wrappers around one handler share their invocation. */
   depth: number;
-  /** Fires at its deadline. */
-  timer: unknown;
+  /** When its deadline is, by the monotonic clock: timers live on that. */
+  readonly due: number;
+  /** Its deadline has passed. */
+  expired: boolean;
 }
 
 /** The part of the reserve in which cancelled statements may still be rolled back before their connections are closed. */
@@ -58,14 +62,18 @@ const graceShare = 0.4;
 export class Lifecycle {
   readonly #pool: LifecyclePool;
   readonly #options: LifecycleOptions;
-  readonly #active = new Set<Active>();
-  readonly #byContext = new WeakMap<object, Active>();
+  /** Those under way, by their contexts. */
+  readonly #active = new Map<object, Active>();
   readonly #meters: Set<Meter>;
   /** Set on Lambda Managed Instances, where one process serves several invocations at once and is not frozen. */
   readonly #concurrent: boolean;
   /** On Lambda proper the next invocation begins only when the last one is over. */
   readonly #oneAtATime: boolean;
   #lastSeen: Instant;
+  /** One timer for all deadlines. It outlives its invocation, because to set one for each costs more than all else here. */
+  #timer: unknown;
+  /** When the timer fires, by the monotonic clock. */
+  #firesAt = Number.POSITIVE_INFINITY;
 
   constructor(pool: LifecyclePool, options: LifecycleOptions) {
     this.#pool = pool;
@@ -81,27 +89,23 @@ export class Lifecycle {
    * the one before was seen.
    */
   async begin(context: ContextLike & object): Promise<Invocation> {
-    const known = this.#byContext.get(context);
-    if (known && this.#active.has(known)) {
+    const known = this.#active.get(context);
+    if (known) {
       known.depth += 1;
       return known;
     }
     const now = this.#options.clock.now();
     this.#leaveThoseOver(now.wall);
     const gap = freezeGap({ lastSeen: this.#lastSeen, now, active: this.#active.size, concurrent: this.#concurrent });
-    const invocation: Active = {
-      requestId: context.awsRequestId,
-      deadline: invocationDeadline({
-        remainingMillis: remainingOf(context),
-        now: now.wall,
-        reserveMillis: this.#options.deadlineReserveMillis,
-      }),
-      depth: 1,
-      timer: undefined,
-    };
-    this.#watchDeadline(invocation, now.wall);
-    this.#active.add(invocation);
-    this.#byContext.set(context, invocation);
+    const deadline = invocationDeadline({
+      remainingMillis: remainingOf(context),
+      now: now.wall,
+      reserveMillis: this.#options.deadlineReserveMillis,
+    });
+    const due = deadline === undefined ? Number.POSITIVE_INFINITY : now.monotonic + Math.max(0, deadline - now.wall);
+    const invocation: Active = { requestId: context.awsRequestId, deadline, context, depth: 1, due, expired: false };
+    this.#active.set(context, invocation);
+    if (due < this.#firesAt) this.#setTimer(due, now);
     this.#lastSeen = now;
     await this.#pool.thaw(gap);
     return invocation;
@@ -113,7 +117,7 @@ export class Lifecycle {
    */
   async end(invocation: Invocation): Promise<void> {
     const active = invocation as Active;
-    if (!this.#active.has(active)) return;
+    if (!this.#isActive(active)) return;
     active.depth -= 1;
     if (active.depth > 0) return;
     this.#leave(active);
@@ -136,15 +140,14 @@ export class Lifecycle {
   /** Invocations whose end was not seen: here the next one has begun, elsewhere their time is up. */
   #leaveThoseOver(now: number): void {
     const { deadlineReserveMillis } = this.#options;
-    for (const active of this.#active) {
+    for (const active of this.#active.values()) {
       const { deadline = Number.POSITIVE_INFINITY } = active;
       if (this.#oneAtATime || now >= deadline + deadlineReserveMillis) this.#leave(active);
     }
   }
 
   #leave(invocation: Active): void {
-    this.#active.delete(invocation);
-    if (invocation.timer !== undefined) this.#options.clock.clearTimer(invocation.timer);
+    this.#active.delete(invocation.context);
     const left = this.#pool.reclaim(invocation);
     if (left.length === 0) return;
     const which = invocation.requestId === undefined ? 'An invocation' : `Invocation ${invocation.requestId}`;
@@ -153,19 +156,36 @@ export class Lifecycle {
     );
   }
 
-  #watchDeadline(invocation: Active, now: number): void {
-    if (invocation.deadline === undefined) return;
-    const grace = this.#options.deadlineReserveMillis * graceShare;
-    invocation.timer = this.#options.clock.setTimer(
-      () => void this.#expire(invocation, grace),
-      Math.max(0, invocation.deadline - now),
-    );
+  #isActive(invocation: Active): boolean {
+    return this.#active.get(invocation.context) === invocation;
+  }
+
+  #setTimer(due: number, now: Instant): void {
+    const { clock } = this.#options;
+    if (this.#timer !== undefined) clock.clearTimer(this.#timer);
+    this.#firesAt = due;
+    this.#timer = clock.setTimer(() => this.#fired(), Math.ceil(due - now.monotonic));
+  }
+
+  /** Expires whoever is due, which may be nobody, and sets the timer for the next. */
+  #fired(): void {
+    const now = this.#options.clock.now();
+    // That it fires says what time it is too: timers may be a little early.
+    const reached = Math.max(this.#firesAt, now.monotonic);
+    this.#timer = undefined;
+    this.#firesAt = Number.POSITIVE_INFINITY;
+    for (const active of this.#active.values()) {
+      if (active.expired) continue;
+      if (active.due <= reached) void this.#expire(active);
+      else if (active.due < this.#firesAt) this.#setTimer(active.due, now);
+    }
   }
 
   /** After this the process may be killed: what is to be told of it is told now. */
-  async #expire(invocation: Active, graceMillis: number): Promise<void> {
-    await this.#pool.expire(invocation, graceMillis);
-    if (this.#active.has(invocation)) await this.#tellMeters(invocation, true);
+  async #expire(invocation: Active): Promise<void> {
+    invocation.expired = true;
+    await this.#pool.expire(invocation, this.#options.deadlineReserveMillis * graceShare);
+    if (this.#isActive(invocation)) await this.#tellMeters(invocation, true);
   }
 }
 

@@ -45,20 +45,23 @@ export function controlOf(pool: PgPool): PoolControl {
   const own = pool[shared];
   const all = [own, ...(own.reader ? [own.reader[shared]] : [])];
   let agedMillis = 0;
+  /** Most pools have no reader, and each invocation begins and ends. */
+  const onEach = async (step: (each: Shared) => Promise<void>): Promise<void> => {
+    if (all.length === 1) await step(own);
+    else await Promise.all(all.map(step));
+  };
   return {
     viewFor: (whose) => viewOf(own.base, whose),
     thaw: async (frozenMillis) => {
       const gap = frozenMillis === undefined ? undefined : frozenMillis + agedMillis;
       agedMillis = 0;
-      await Promise.all(
-        all.map((each) => {
-          // Invocations come only after the restore.
-          each.beforeSnapshot = false;
-          return each.core.thaw(gap);
-        }),
-      );
+      await onEach((each) => {
+        // Invocations come only after the restore.
+        each.beforeSnapshot = false;
+        return each.core.thaw(gap);
+      });
     },
-    freeze: async () => void (await Promise.all(all.map(({ core }) => core.freeze()))),
+    freeze: () => onEach(({ core }) => core.freeze()),
     reclaim: (whose) => {
       hushRejections(whose);
       return all.flatMap(({ core }) => reclaim(core, whose));
@@ -66,7 +69,7 @@ export function controlOf(pool: PgPool): PoolControl {
     expire: (whose, graceMillis) => expire(() => all.flatMap(({ core }) => core.leasesOf(whose)), graceMillis),
     closeIdle: async () => {
       for (const { core } of all) core.evict('closed');
-      await Promise.all(all.map(({ core }) => core.freeze()));
+      await onEach(({ core }) => core.freeze());
     },
     clock: own.core.options.clock,
     age(millis) {

@@ -30,6 +30,8 @@ export interface Shared {
   /** A snapshot of the process is still to be taken. */
   beforeSnapshot: boolean;
   ended: boolean;
+  /** Makes views. */
+  readonly View: ViewClass;
 }
 
 export const shared: unique symbol = Symbol('thawpool.shared');
@@ -74,7 +76,18 @@ export async function lend(
 
 /** The pool as one owner has it: what is lent through it belongs to that owner. */
 export function viewOf(pool: PgPool, whose: PoolOwner | undefined): PgPool {
-  return Object.create(pool[shared].base, { [owner]: { value: whose } }) as PgPool;
+  return new pool[shared].View(whose);
+}
+
+type ViewClass = new (whose: PoolOwner | undefined) => PgPool;
+
+/** The class of a pool's views: each invocation makes one, and those of a class cost no more than an object. */
+export function viewClassOf(base: PgPool): ViewClass {
+  function View(this: { [owner]: PoolOwner | undefined }, whose: PoolOwner | undefined): void {
+    this[owner] = whose;
+  }
+  View.prototype = base;
+  return View as unknown as ViewClass;
 }
 
 /** The limits that come with whoever owns this view. */

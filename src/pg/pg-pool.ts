@@ -18,6 +18,7 @@ import {
   shared,
   tellClient,
   transactionContextOf,
+  viewClassOf,
   viewOf,
   withOwner,
 } from './lending.ts';
@@ -75,10 +76,11 @@ export class PgPool extends pg.Pool {
     const { hooks } = connector;
     const { max, idleTimeoutMillis } = core.options;
     Object.assign(this.options, { max, idleTimeoutMillis }, hooks);
-    const own: Shared = { core, base: this, reader, writer: !connector.readOnly, beforeSnapshot, ended: false };
+    const writer = !connector.readOnly;
+    const own: Shared = { core, base: this, reader, writer, beforeSnapshot, ended: false, View: viewClassOf(this) };
     Object.defineProperties(this, {
       [shared]: { value: own },
-      [owner]: { value: undefined },
+      [owner]: { value: undefined, writable: true },
       // Of its own class and `options` pg's pool can make a client; ours connects by more than these. Kysely, which would
       // cancel a query so, takes a connection of the pool where there is no class.
       Client: { value: undefined },

@@ -112,6 +112,7 @@ export function abandonCreations<T>(
   reason: 'surplus' | 'closed',
 ): void {
   let unwanted = slots.gauges.creating - waiting;
+  if (unwanted <= 0) return;
   for (const slot of [...slots].toReversed()) {
     if (unwanted <= 0) return;
     // With its resource at hand it is being made no longer: this is an observer's answer to its arrival.

@@ -5,7 +5,9 @@ import type { SlotTable } from './slot.ts';
 
 /** What this owner has acquired and not given back. */
 export function leasesOf<T>(slots: SlotTable<T>, owner: object): Lease<T>[] {
-  return [...slots].flatMap((slot) => (slot.lease?.owner === owner && slot.lease.held ? [slot.lease] : []));
+  const leases: Lease<T>[] = [];
+  for (const { lease } of slots) if (lease?.owner === owner && lease.held) leases.push(lease);
+  return leases;
 }
 
 /** A check that throws has found nothing fit, and keeps no other lease from being taken back. */

@@ -212,7 +212,38 @@ describe('the deadline', () => {
   it('expires nothing that is over', async () => {
     const lifecycle = make();
     await lifecycle.end(await lifecycle.begin(context('a', 3000)));
+    await clock.advance(10_000);
+    expect(heard.filter(([what]) => what === 'expire')).toEqual([]);
     expect(clock.timers).toBe(0);
+  });
+
+  it('shares one timer with those before and after, and still expires each when it is due', async () => {
+    const lifecycle = make();
+    await lifecycle.end(await lifecycle.begin(context('first', 3000)));
+    await clock.advance(1000);
+    await lifecycle.begin(context('second', 3000));
+    expect(clock.timers).toBe(1);
+    await clock.advance(2749);
+    expect(heard.filter(([what]) => what === 'expire')).toEqual([]);
+    await clock.advance(1);
+    expect(heard.filter(([what]) => what === 'expire')).toEqual([['expire', 'second', 100]]);
+  });
+
+  it('that is sooner than those of others is not missed', async () => {
+    const lifecycle = make({ AWS_LAMBDA_MAX_CONCURRENCY: '8' });
+    const expired = (): unknown[] => heard.filter(([what]) => what === 'expire').map(([, which]) => which);
+    await lifecycle.begin(context('long', 5000));
+    await lifecycle.begin(context('short', 1000));
+    await lifecycle.begin(context('middle', 3000));
+    expect(clock.timers).toBe(1);
+    await clock.advance(750);
+    expect(expired()).toEqual(['short']);
+    await clock.advance(2000);
+    expect(expired()).toEqual(['short', 'middle']);
+    await clock.advance(2000);
+    expect(expired()).toEqual(['short', 'middle', 'long']);
+    await clock.advance(10_000);
+    expect(expired()).toHaveLength(3);
   });
 
   it('that has passed expires at once', async () => {
