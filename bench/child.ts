@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { pinSubject } from './cores.ts';
+import { PROFILE_FOLDER } from './profile.ts';
 import type { Answer, Call } from './worker.ts';
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
@@ -31,10 +32,10 @@ export interface Child {
 
 /** Starts a process and loads `module`, a file of `bench/subjects`, in it. */
 export async function startChild(module: string, { env = {}, flags = [] }: ChildOptions = {}): Promise<Child> {
-  const { PATH = '', HOME = '' } = process.env;
+  const { PATH = '', HOME = '', [PROFILE_FOLDER]: folder } = process.env;
   const child = fork(WORKER, [fileURLToPath(new URL(`subjects/${module}.ts`, import.meta.url))], {
     execArgv: ['--expose-gc', '--conditions=@thawpool/source', ...flags],
-    env: { PATH, HOME, ...env },
+    env: { PATH, HOME, ...env, ...(folder !== undefined && { [PROFILE_FOLDER]: folder }) },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   running.add(child);
@@ -58,7 +59,8 @@ export async function startChild(module: string, { env = {}, flags = [] }: Child
     },
     async close() {
       if (child.connected) child.disconnect();
-      child.kill('SIGKILL');
+      // A profile is written when it hears of that.
+      if (folder === undefined) child.kill('SIGKILL');
       await exited;
     },
   };

@@ -1,9 +1,11 @@
 /** The benchmark's command line: `npm run bench`. */
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isRich, painter } from '../test/lab/demo/progress.ts';
 import { type Context, openContext, type Section } from './context.ts';
 import { machine, versions } from './machine.ts';
 import type { Results, SectionResult } from './model.ts';
+import { PROFILE_FOLDER, profilesText } from './profile.ts';
 import { showProgress } from './progress.ts';
 import { coldStart } from './sections/cold-start.ts';
 import { core } from './sections/core.ts';
@@ -25,6 +27,8 @@ const HELP = `Measures thawpool beside other pools and drivers, and beside the l
   npm run bench -- --json FILE                      writes the figures as JSON too, and pictures (SVG) beside it;
                                                     with --only into what the file holds of the other sections
   npm run bench -- --json bench/results/latest.json rewrites the figures in README.md and docs/benchmarks.md as well
+  npm run bench -- --only warm --profile FOLDER     where the time goes: CPU profiles of the subjects, and their summary;
+                                                    its figures are those of a profiled process
   npm run bench -- --help
 
 PostgreSQL is started for it, or taken from DATABASE_URL. docs/benchmarks.md says how everything is measured.`;
@@ -76,6 +80,7 @@ async function main(): Promise<void> {
       json: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
       quick: { type: 'boolean', default: false },
+      profile: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -86,7 +91,13 @@ async function main(): Promise<void> {
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
   const sections = chosen(values.only);
+  if (values.profile !== undefined) {
+    if (values.json !== undefined)
+      throw new Error('Figures of profiled processes are not written down: leave out --json.');
+    process.env[PROFILE_FOLDER] = resolve(values.profile);
+  }
   const results = await runAll(sections, values.quick, print);
+  if (values.profile !== undefined) print(`\n${profilesText(values.profile)}`);
   if (values.json === undefined) return;
   for (const file of await writeResults(values.json, await merged(values.json, results, SECTIONS)))
     print(`wrote ${file}`);

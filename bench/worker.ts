@@ -1,5 +1,7 @@
 /** The other end of `child.ts`: loads a module and calls its functions as it is told, one at a time. */
+import { basename } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { PROFILE_FOLDER, startProfile } from './profile.ts';
 
 /** What the parent sends. */
 export interface Call {
@@ -19,14 +21,25 @@ function answer(message: Answer): void {
   process.send?.(message);
 }
 
-process.on('disconnect', () => process.exit());
+const folder = process.env[PROFILE_FOLDER];
+let endProfile: (() => void) | undefined;
+
+process.on('disconnect', () => {
+  endProfile?.();
+  process.exit();
+});
 
 const loaded = import(pathToFileURL(process.argv[2] ?? '').href) as Promise<Functions>;
 
 process.on('message', ({ name, args }: Call) => {
   const run = async (): Promise<void> => {
     try {
-      answer({ value: await (await loaded)[name]?.(...args) });
+      const value = await (await loaded)[name]?.(...args);
+      if (folder !== undefined && name === 'open') {
+        const module = basename(process.argv[2] ?? '', '.ts');
+        endProfile = startProfile(folder, `${module} ${args.join(' ')} ${process.pid}`);
+      }
+      answer({ value });
     } catch (error) {
       answer({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     }
