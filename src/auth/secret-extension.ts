@@ -58,7 +58,7 @@ export class SecretExtension {
   static on(env: Env): SecretExtension | undefined {
     const token = env['AWS_SESSION_TOKEN'];
     if (!env['AWS_LAMBDA_RUNTIME_API'] || !token) return undefined;
-    return new SecretExtension(env['PARAMETERS_SECRETS_EXTENSION_HTTP_PORT'] || usualPort, token);
+    return new this(env['PARAMETERS_SECRETS_EXTENSION_HTTP_PORT'] || usualPort, token);
   }
 
   /** Nobody listened the last time. */

@@ -32,7 +32,7 @@ export class Lease<T> {
   readonly #slot: Slot<T>;
   #state: LeaseState = 'held';
   /** @internal V8 forgets a shape with the last object that has it, and all optimised code that relies on it: one is kept. */
-  static readonly kept: unknown = /* @__PURE__ */ new Lease(
+  static readonly kept: unknown = /* @__PURE__ */ new this(
     undefined as never,
     undefined as never,
     undefined,

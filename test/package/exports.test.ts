@@ -1,6 +1,6 @@
 // What a release promises, written out: the names of every subpath and the shape of the tarball. A name that is added or
 // taken away changes this file, and so is seen in review.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -73,6 +73,14 @@ describe('the names', () => {
     // As inspect() and stack traces show them.
     const classes = Object.entries(module).filter(([, value]) => /^class\b/.test(String(value)));
     expect(classes.map(([, value]) => (value as { name: string }).name)).toEqual(classes.map(([name]) => name));
+  });
+
+  // esbuild renames a class whose body names itself, and stack traces and inspect() with it.
+  test('of classes are those that the sources give them', () => {
+    const renamed = readdirSync(path.join(folder, 'dist'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.js'))
+      .flatMap((file) => readFileSync(path.join(folder, 'dist', file), 'utf8').match(/\bclass _\w+/g) ?? []);
+    expect(renamed).toEqual([]);
   });
 });
 
