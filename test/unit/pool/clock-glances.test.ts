@@ -181,6 +181,19 @@ describe('a pool', () => {
     }
   });
 
+  test("takes a burst's reading for its news, and makes no burst by them", async () => {
+    await settle();
+    const glance = glanceOf(systemClock);
+    const stamp = stampOf(systemClock);
+    const alone = Array.from({ length: 1000 }, () => stamp());
+    expect(new Set(alone).size).toBe(alone.length);
+    const told = Array.from({ length: 3200 }, () => glance() === stamp());
+    expect(told).toContain(true);
+    await settle();
+    glance();
+    expect(stamp()).not.toBe(glance());
+  });
+
   test('reads the clock that it was given each time, made from the clock of the process or not', () => {
     const fake = new FakeClock();
     const glance = glanceOf(fake);
