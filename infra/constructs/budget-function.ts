@@ -6,6 +6,7 @@ import {
   type IResolveContext,
   Reference,
   StringConcat,
+  Token,
   Tokenization,
 } from 'aws-cdk-lib';
 import { CfnFunction, type Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
@@ -65,15 +66,18 @@ export function lineOf(fn: LambdaFunction, options: RegisterOptions): BudgetLine
       `${fn.node.path} runs on Lambda Managed Instances: pass concurrency (environments) and workers (threads in each) to register().`,
     );
   }
-  const { THAWPOOL_MAX: max, THAWPOOL_MAX_PER_ENVIRONMENT: perSandbox } = env;
-  const rest = {
+  const sandboxes = options.concurrency ?? defaultChild.reservedConcurrentExecutions;
+  if (Token.isUnresolved(sandboxes))
+    throw new Error(
+      `${fn.node.path}: reservedConcurrentExecutions is only known on deployment. Pass concurrency to register().`,
+    );
+  return {
     name,
-    max: options.max ?? numberIn(fn, 'max', max) ?? defaultMax,
+    sandboxes,
+    max: options.max ?? numberIn(fn, env, 'max') ?? defaultMax,
     workers: options.workers ?? 1,
-    perSandbox: numberIn(fn, 'maxPerEnvironment', perSandbox),
+    perSandbox: numberIn(fn, env, 'maxPerEnvironment'),
   };
-  const reserved = options.concurrency ?? defaultChild.reservedConcurrentExecutions;
-  return { ...rest, sandboxes: typeof reserved === 'number' ? reserved : undefined };
 }
 
 /** What stands for a reference to a proxy, once resolved. */
@@ -101,15 +105,24 @@ function behindProxy(env: Readonly<Record<string, unknown>>): boolean {
   if (env['THAWPOOL_PROXY_FALLBACK'] === 'direct') return false;
   const { THAWPOOL_PROXY_HOST: proxy, THAWPOOL_ROUTE: route, PGHOST: host } = env;
   // The names that RDS gives to proxies (Amazon RDS User Guide, "Viewing an RDS Proxy").
-  const named = typeof host === 'string' && (host === aProxy || /\.proxy-[^.]+\./.test(host));
+  const named = host === aProxy || /\.proxy-[^.]+\./.test(String(host));
   return proxy !== undefined || route === 'rds-proxy' || named;
 }
 
-function numberIn(fn: IConstruct, option: 'max' | 'maxPerEnvironment', value: unknown): number | undefined {
+/** Where a number is, and what to do when it is only known on deployment. */
+const numbers = {
+  max: { name: 'THAWPOOL_MAX', instead: 'Pass max to register()' },
+  maxPerEnvironment: { name: 'THAWPOOL_MAX_PER_ENVIRONMENT', instead: 'Write the number itself' },
+} as const;
+
+function numberIn(
+  fn: IConstruct,
+  env: Readonly<Record<string, unknown>>,
+  option: keyof typeof numbers,
+): number | undefined {
+  const { name, instead } = numbers[option];
+  const value = env[name];
   if (value === undefined) return undefined;
-  const name = variables.find((one) => one.option === option)?.name ?? option;
-  if (typeof value !== 'string') {
-    throw new Error(`${fn.node.path}: ${name} is only known on deployment. Pass max to register().`);
-  }
+  if (typeof value !== 'string') throw new Error(`${fn.node.path}: ${name} is only known on deployment. ${instead}.`);
   return readEnv({ [name]: value }).values[option];
 }

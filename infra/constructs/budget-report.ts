@@ -89,12 +89,13 @@ function factors(line: BudgetLine): string {
 
 function waysOut(budget: Budget): string[] {
   const left = room(budget) - sum(budget.proxies.map((proxy) => share(budget, proxy)));
-  // Without the functions it would still be too much.
-  if (left <= 0 || budget.lines.length === 0) return lessProxy(budget);
+  // Without the functions it would still be too much, or there are none.
+  if (left <= 0) return lessProxy(budget);
   return [lessConcurrency(budget, left), lessMax(budget, left), behindProxy(budget)];
 }
 
-function lessConcurrency({ lines }: Budget, left: number): string {
+function lessConcurrency(budget: Budget, left: number): string {
+  const lines = budget.lines.filter(({ sandboxes }) => sandboxes > 0);
   const total = sum(lines.map(connectionsOf));
   const fitting = lines.map((line) => ({ line, sandboxes: Math.floor((line.sandboxes * left) / total) }));
   if (fitting.some(({ sandboxes }) => sandboxes < 1)) {
@@ -108,15 +109,16 @@ function lessMax({ lines }: Budget, left: number): string {
   const needed = (max: number): number =>
     sum(lines.map((line) => connectionsOf({ ...line, max: Math.min(max, line.max) })));
   const most = Math.max(...lines.map((line) => line.max));
-  for (let max = most - 1; max >= 1; max -= 1) {
+  for (let max = most; max >= 1; max -= 1) {
     if (needed(max) <= left) return `THAWPOOL_MAX=${max}: that makes ${needed(max)}.`;
   }
   return `THAWPOOL_MAX=1 is not enough by itself: that makes ${needed(1)}.`;
 }
 
 function behindProxy(budget: Budget): string {
-  const percent = Math.floor((100 * room(budget)) / budget.maxConnections);
-  const [proxy] = budget.proxies;
+  const [proxy, ...others] = budget.proxies;
+  const free = room(budget) - sum(others.map((other) => share(budget, other)));
+  const percent = Math.floor((100 * free) / budget.maxConnections);
   const which = proxy === undefined ? 'a PooledDatabaseProxy, registered with registerProxy()' : proxy.name;
   return `The functions behind ${which}: they do not count then. It may have maxConnectionsPercent: ${percent}.`;
 }
@@ -124,7 +126,7 @@ function behindProxy(budget: Budget): string {
 function lessProxy(budget: Budget): string[] {
   const free = room(budget) - sum(budget.lines.map(connectionsOf));
   const percent = Math.floor((100 * free) / budget.maxConnections / budget.proxies.length);
-  if (budget.proxies.length === 0 || percent < 1)
-    return [`A bigger server, or a smaller reserve than ${budget.reserve}.`];
+  // Without a proxy this is -Infinity: the functions are too many, and there is room for none.
+  if (percent < 1) return [`A bigger server, or a smaller reserve than ${budget.reserve}.`];
   return [`maxConnectionsPercent: ${percent} for ${budget.proxies.map(({ name }) => name).join(' and ')}.`];
 }

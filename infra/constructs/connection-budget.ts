@@ -100,7 +100,7 @@ export class ConnectionBudget extends Construct {
     proxy: rds.DatabaseProxy | { readonly proxy: rds.DatabaseProxy },
     maxConnectionsPercent?: number,
   ): this {
-    checkWhole(this, 'maxConnectionsPercent', maxConnectionsPercent, 1);
+    checkWhole(this, 'maxConnectionsPercent', maxConnectionsPercent, 1, 100);
     this.#proxies.push({ proxy: 'proxy' in proxy ? proxy.proxy : proxy, percent: maxConnectionsPercent });
     return this;
   }
@@ -175,9 +175,16 @@ export class ConnectionBudget extends Construct {
   }
 }
 
-function checkWhole(scope: IConstruct, name: string, value: number | undefined, least: number): void {
-  if (value === undefined || (Number.isInteger(value) && value >= least)) return;
-  throw new Error(`${scope.node.path}: ${name} must be a whole number from ${least}, got ${value}.`);
+function checkWhole(
+  scope: IConstruct,
+  name: string,
+  value: number | undefined,
+  least: number,
+  most = Number.POSITIVE_INFINITY,
+): void {
+  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return;
+  const range = most === Number.POSITIVE_INFINITY ? `from ${least}` : `from ${least} to ${most}`;
+  throw new Error(`${scope.node.path}: ${name} must be a whole number ${range}, got ${value}.`);
 }
 
 function proxyLine({

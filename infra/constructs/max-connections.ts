@@ -1,5 +1,5 @@
 /** How many connections a server takes, as far as that can be told from what is declared of it. */
-import { type IResolvable, Reference, Stack, Token, Tokenization } from 'aws-cdk-lib';
+import { type IResolvable, Reference, Stack, Tokenization } from 'aws-cdk-lib';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import type { IConstruct } from 'constructs';
 
@@ -9,6 +9,8 @@ export interface ServerLimit {
   readonly source: string;
 }
 
+type Point = readonly [gibibytes: number, connections: number];
+
 /**
  * What AWS documents for Aurora Serverless v2, whose default of `max_connections` goes by the memory of the highest
  * capacity (Amazon Aurora User Guide, "Maximum connections for Aurora serverless"); one ACU is 2 GiB. Everywhere the
@@ -16,7 +18,7 @@ export interface ServerLimit {
  * connections"), but DBInstanceClassMemory is what the operating system and RDS leave over, which is documented here alone.
  * Reported by users for classes of 2, 4 and 8 GiB: 198, 413, 856.
  */
-const documented: readonly (readonly [gibibytes: number, connections: number])[] = [
+const [least, ...more]: readonly [Point, ...Point[]] = [
   [2, 189],
   [8, 823],
   [16, 1669],
@@ -27,32 +29,37 @@ const documented: readonly (readonly [gibibytes: number, connections: number])[]
 /** Half an ACU of minimum, or none, keeps the limit of a Serverless v2 below this (the same page). */
 const lowCapacityLimit = 2000;
 
-/** GiB of the size `xlarge`: memory doubles with each doubling of the size (Amazon RDS User Guide, "Hardware specifications for DB instance classes"). */
-const families: Readonly<Record<string, number>> = { r: 32, m: 16, t: 16 };
-/** Before these generations a size had other memory: 15.25 GiB in r4.large. */
-const firstGeneration: Readonly<Record<string, number>> = { r: 5, m: 5, t: 2 };
+/**
+ * GiB of the size `xlarge`: memory doubles with each doubling of the size (Amazon RDS User Guide, "Hardware specifications
+ * for DB instance classes"). Before the first generation a size had other memory: 15.25 GiB in r4.large.
+ */
+const families: Readonly<Record<string, { readonly perXlarge: number; readonly first: number }>> = {
+  r: { perXlarge: 32, first: 5 },
+  m: { perXlarge: 16, first: 5 },
+  t: { perXlarge: 16, first: 2 },
+};
 const smallSizes: Readonly<Record<string, number>> = { micro: 1 / 16, small: 1 / 8, medium: 1 / 4, large: 1 / 2 };
 
 /** Estimates the default of `max_connections` from memory: straight lines between what is documented. */
 export function connectionsFor(gibibytes: number): number {
-  const next = documented.findIndex(([memory]) => memory >= gibibytes);
-  const [above, below] =
-    next < 0 ? [documented.at(-1), undefined] : [documented[Math.max(next, 1)], documented[Math.max(next, 1) - 1]];
-  if (above === undefined) return 0;
-  if (below === undefined) return above[1];
-  const slope = (above[1] - below[1]) / (above[0] - below[0]);
-  return Math.floor(below[1] + slope * (gibibytes - below[0]));
+  let [memory, connections] = least;
+  for (const [nextMemory, nextConnections] of more) {
+    const slope = (nextConnections - connections) / (nextMemory - memory);
+    if (gibibytes < nextMemory) return Math.floor(connections + slope * (gibibytes - memory));
+    [memory, connections] = [nextMemory, nextConnections];
+  }
+  return connections;
 }
 
 /** GiB of an instance class such as `db.r7g.large`; nothing for one that is not in the families r, m and t. */
 export function memoryOf(instanceClass: string): number | undefined {
-  const [, family = '', generation = '', size = ''] = /^db\.([a-z])(\d+)[a-z]*\.(\w+)$/.exec(instanceClass) ?? [];
-  const perXlarge = families[family];
-  if (perXlarge === undefined || Number(generation) < (firstGeneration[family] ?? 0)) return undefined;
-  const [, times] = /^(\d*)xlarge$/.exec(size) ?? [];
-  const factor = times === undefined ? smallSizes[size] : Number(times || 1);
+  const [, letter, generation, times, size] =
+    /^db\.([a-z])(\d+)[a-z]*\.(?:(\d*)xlarge|(\w+))$/.exec(instanceClass) ?? [];
+  const family = families[String(letter)];
+  if (family === undefined || Number(generation) < family.first) return undefined;
+  const factor = times === undefined ? smallSizes[String(size)] : Number(times || 1);
   // r and m begin at large.
-  return factor === undefined || (family !== 't' && factor < 1 / 2) ? undefined : factor * perXlarge;
+  return factor === undefined || (letter !== 't' && factor < 1 / 2) ? undefined : factor * family.perXlarge;
 }
 
 /** Estimates the default of `max_connections` of an Aurora Serverless v2. `min` and `max` are ACUs. */
@@ -81,9 +88,9 @@ export function limitOf(database: IConstruct): ServerLimit {
     ),
     ...classes.map((name) => ofCluster ?? byClass(database, name, cluster)),
   ];
-  const [first, ...others] = limits;
-  if (first === undefined) throw unknown(database, 'it is not declared in this app, so that its class is not known');
-  return others.reduce((least, next) => (next.maxConnections < least.maxConnections ? next : least), first);
+  const [smallest] = limits.toSorted((one, other) => one.maxConnections - other.maxConnections);
+  if (smallest === undefined) throw unknown(database, 'it is not declared in this app, so that its class is not known');
+  return smallest;
 }
 
 function unknown(database: IConstruct, why: string): Error {
@@ -118,15 +125,13 @@ function byCapacity(database: IConstruct, cluster: rds.CfnDBCluster | undefined)
 
 /** `max_connections` of a parameter group; nothing where there is no group, or it leaves that out. */
 function fromGroup(database: IConstruct, name: string | undefined): ServerLimit | undefined {
-  if (name === undefined || !Token.isUnresolved(name)) return undefined;
-  const token = Tokenization.reverseCompleteString(name);
-  const group = token !== undefined && Reference.isReference(token) ? token.target : undefined;
+  const token = Tokenization.reverse(name, { failConcat: false });
+  const group = Reference.isReference(token) ? token.target : undefined;
   if (!(group instanceof rds.CfnDBParameterGroup || group instanceof rds.CfnDBClusterParameterGroup)) return undefined;
   const parameters = Stack.of(group).resolve(group.parameters as IResolvable) as Record<string, unknown> | undefined;
   const value = parameters?.['max_connections'];
   if (value === undefined) return undefined;
-  if (typeof value === 'string' && /^\d+$/.test(value)) {
-    return { maxConnections: Number(value), source: 'max_connections of its parameter group' };
-  }
+  const maxConnections = Number(value);
+  if (Number.isInteger(maxConnections)) return { maxConnections, source: 'max_connections of its parameter group' };
   throw unknown(database, `max_connections of its parameter group is no number but ${JSON.stringify(value)}`);
 }

@@ -126,9 +126,9 @@ export class PoolDashboard extends Construct {
   #alarms(): PoolAlarm[] {
     const { functions, fullPercent = 80, failedProofsPercent = 25, borrowLatency = Duration.millis(100) } = this.#props;
     const ofFunctions = functions.flatMap((fn) => [
-      timeoutsAlarm(fn.node.id, this.#metricsOf(fn, 'AcquireTimeouts', 'Sum')),
+      timeoutsAlarm(this.#nameOf(fn), this.#metricsOf(fn, 'AcquireTimeouts', 'Sum')),
       proofsAlarm(
-        fn.node.id,
+        this.#nameOf(fn),
         this.#metricsOf(fn, 'FailedProofsOfLife', 'Sum'),
         this.#metricsOf(fn, 'PingCount', 'Sum'),
         failedProofsPercent,
@@ -149,6 +149,12 @@ export class PoolDashboard extends Construct {
     ];
   }
 
+  /** By its id, or by its path where another has that id too. */
+  #nameOf({ node }: lambda.IFunction): string {
+    const namesakes = this.#props.functions.filter((fn) => fn.node.id === node.id);
+    return namesakes.length > 1 ? node.path : node.id;
+  }
+
   /** One metric of one function, of each of its pools. */
   #metricsOf(fn: lambda.IFunction, metricName: MetricName, statistic: string): cloudwatch.Metric[] {
     const { namespace = defaultNamespace, poolNames = ['default'] } = this.#props;
@@ -159,7 +165,7 @@ export class PoolDashboard extends Construct {
         metricName,
         statistic,
         dimensionsMap: { FunctionName: fn.functionName, PoolName },
-        label: `${fn.node.id}${pool} ${metricName} ${statistic}`,
+        label: `${this.#nameOf(fn)}${pool} ${metricName} ${statistic}`,
         period: Duration.minutes(5),
       });
     });
@@ -285,7 +291,7 @@ export class PoolDashboard extends Construct {
       if (env?.variables?.[metricsSwitch.name] === metricsSwitch.value) continue;
       Annotations.of(fn).addWarningV2(
         'thawpool:poolDashboardMetrics',
-        `${fn.node.id} is on a PoolDashboard, but its environment does not switch metrics on: set ${metricsSwitch.name}=${metricsSwitch.value}. ` +
+        `${this.#nameOf(fn)} is on a PoolDashboard, but its environment does not switch metrics on: set ${metricsSwitch.name}=${metricsSwitch.value}. ` +
           'Where its code does, acknowledge this warning.',
       );
     }

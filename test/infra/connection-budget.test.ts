@@ -1,13 +1,16 @@
 // ConnectionBudget: what it adds up, against what, and the words in which it refuses.
-import { type App, Stack } from 'aws-cdk-lib';
-import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import { Annotations, type App, CfnParameter, Stack } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import type { Construct } from 'constructs';
 import { describe, expect, test } from 'vitest';
-import { ConnectionBudget, type ConnectionBudgetProps, PooledDatabaseAccess } from '../../infra/constructs/index.ts';
-import { connectionsFor, connectionsOfServerless, limitOf, memoryOf } from '../../infra/constructs/max-connections.ts';
-import { makeCluster, makeFunction, makeInstance, makeStack, warnings } from './support/app.ts';
+import {
+  ConnectionBudget,
+  type ConnectionBudgetProps,
+  PooledDatabaseAccess,
+  type RegisterOptions,
+} from '../../infra/constructs/index.ts';
+import { makeCluster, makeFunction, makeSecret, makeStack, warnings } from './support/app.ts';
 
 function plain(scope: Construct, id: string, props: Partial<lambda.FunctionProps> = {}): lambda.Function {
   return makeFunction(scope, undefined, props, id);
@@ -72,6 +75,34 @@ Ways out:
     expect(text).toContain('- THAWPOOL_MAX=1 is not enough by itself: that makes 7.\n');
   });
 
+  test.each<[string, ConnectionBudgetProps, Record<string, [sandboxes: number, max: number]>, string]>([
+    ['the greatest max that fits', { maxConnections: 100 }, { A: [40, 4] }, '- THAWPOOL_MAX=2: that makes 80.\n'],
+    ['a max that fits exactly', { maxConnections: 100 }, { A: [30, 4] }, '- THAWPOOL_MAX=3: that makes 90.\n'],
+    [
+      'a max for all that leaves alone who has less',
+      { maxConnections: 100 },
+      { A: [20, 4], B: [20, 1] },
+      '- THAWPOOL_MAX=3: that makes 80.\n',
+    ],
+    [
+      'one sandbox for each function',
+      { maxConnections: 12 },
+      { A: [2, 1], B: [2, 1] },
+      '- reservedConcurrentExecutions: 1 for A, 1 for B.\n',
+    ],
+    [
+      'no sandbox for a function that has none',
+      { maxConnections: 14 },
+      { A: [8, 1], Off: [0, 1] },
+      '- reservedConcurrentExecutions: 4 for A.\n',
+    ],
+  ])('names %s', (_, props, functions, way) => {
+    const { app, stack, budget } = withBudget(props);
+    for (const [id, [concurrency, max]] of Object.entries(functions))
+      budget.register(plain(stack, id), { concurrency, max });
+    expect(refusal(app)).toContain(way);
+  });
+
   test('keeps free what it is told to, and counts 1000 for an account', () => {
     const { stack, budget } = withBudget({ maxConnections: 100, reserve: 30 });
     expect(budget.room).toBe(70);
@@ -108,15 +139,31 @@ Ways out:
     const { stack, budget } = withBudget({ maxConnections: 5000, accountConcurrency: 500 });
     budget
       .register(plain(stack, 'Own', { reservedConcurrentExecutions: 100 }), { max: 1 })
+      .register(plain(stack, 'Slim'), { max: 1 })
       .register(plain(stack, 'Wide'), { max: 3 })
-      .register(plain(stack, 'Slim'), { max: 1 });
+      .register(plain(stack, 'Broad'), { max: 2 });
     expect(budget.connections).toBe(100 + 400 * 3);
     expect(warnings(stack)).toEqual([
       expect.stringContaining(
-        'Wide has no reserved concurrency: it counts with all 500 invocations that the account runs',
+        'Slim has no reserved concurrency: it counts with all 500 invocations that the account runs',
       ),
-      expect.stringContaining('Slim has no reserved concurrency'),
+      expect.stringContaining('Wide has no reserved concurrency'),
+      expect.stringContaining('Broad has no reserved concurrency'),
     ]);
+  });
+
+  test('has those that share the account’s concurrency in one line', () => {
+    const { app, stack, budget } = withBudget();
+    budget.register(plain(stack, 'Slim'), { max: 1 }).register(plain(stack, 'Wide'), { max: 3 });
+    expect(refusal(app)).toContain('\n  Slim + Wide      1000 × THAWPOOL_MAX 3  3000\n');
+  });
+
+  test('is silent of a shared concurrency that somebody has acknowledged', () => {
+    const { stack, budget } = withBudget({ maxConnections: 5000 });
+    const fn = plain(stack, 'Shared');
+    Annotations.of(fn).acknowledgeWarning('thawpool:connectionBudgetConcurrency');
+    budget.register(fn);
+    expect(warnings(stack)).toEqual([]);
   });
 
   test('does not count provisioned concurrency on top', () => {
@@ -149,7 +196,9 @@ describe('proxies', () => {
     expect(budget.registerProxy(proxy).connections).toBe(80);
     budget.register(given('FallsBack', { PGHOST: 'db', THAWPOOL_PROXY_HOST: 'p', THAWPOOL_PROXY_FALLBACK: 'direct' }));
     budget.register(given('Direct', { PGHOST: cluster.clusterEndpoint.hostname }));
-    expect(budget.connections).toBe(80 + 2 * 7 * 4);
+    budget.register(given('DirectByName', { PGHOST: 'orders.cluster-abc.eu-west-1.rds.amazonaws.com' }));
+    budget.register(given('Nowhere', { PGHOST: '' }));
+    expect(budget.connections).toBe(80 + 4 * 7 * 4);
   });
 
   test('knows a proxy of another stack', () => {
@@ -200,6 +249,42 @@ Ways out:
     expect(refusal(app)).toMatch(/Ways out:\n- maxConnectionsPercent: 40 for One and Two\.$/);
   });
 
+  test.each<[string, number, string]>([
+    ['one percent', 89, 'maxConnectionsPercent: 1 for Proxy.'],
+    ['nothing', 90, 'A bigger server, or a smaller reserve than 10.'],
+  ])('says what to do where functions leave %s to a proxy', (_, concurrency, way) => {
+    const { app, stack, vpc, budget } = withBudget();
+    const cluster = makeCluster(stack, vpc);
+    const proxy = cluster.addProxy('Proxy', { vpc, secrets: cluster.secret ? [cluster.secret] : [] });
+    budget.registerProxy(proxy).register(plain(stack, 'A'), { concurrency, max: 1 });
+    expect(refusal(app)?.split('Ways out:\n')[1]).toBe(`- ${way}`);
+  });
+
+  test('counts 100 % for a target group that says nothing, as RDS does', () => {
+    const { stack, vpc, budget } = withBudget();
+    const cluster = makeCluster(stack, vpc);
+    const proxy = cluster.addProxy('Proxy', {
+      vpc,
+      secrets: cluster.secret ? [cluster.secret] : [],
+      maxConnectionsPercent: 40,
+    });
+    const group = proxy.node.findAll().find((one) => one instanceof rds.CfnDBProxyTargetGroup);
+    if (group) group.connectionPoolConfigurationInfo = undefined;
+    expect(budget.registerProxy(proxy).connections).toBe(100);
+  });
+
+  test('leaves to a second proxy what it has, when it sends the functions behind the first', () => {
+    const { app, stack, vpc, budget } = withBudget();
+    const cluster = makeCluster(stack, vpc);
+    const secrets = cluster.secret ? [cluster.secret] : [];
+    budget.registerProxy(cluster.addProxy('One', { vpc, secrets }), 30);
+    budget.registerProxy(cluster.addProxy('Two', { vpc, secrets }), 20);
+    budget.register(plain(stack, 'A'), { concurrency: 60, max: 1 });
+    expect(refusal(app)).toContain(
+      '- The functions behind One: they do not count then. It may have maxConnectionsPercent: 70.',
+    );
+  });
+
   test('has functions and proxy in one table, and sends the functions behind the proxy', () => {
     const { app, stack, vpc, budget } = withBudget();
     const cluster = makeCluster(stack, vpc);
@@ -213,100 +298,21 @@ Ways out:
   });
 });
 
-describe('the server’s limit', () => {
-  test.each([
-    ['db.t4g.micro', 1, 83],
-    ['db.t3.medium', 4, 400],
-    ['db.t4g.large', 8, 823],
-    ['db.m7g.large', 8, 823],
-    ['db.r8g.large', 16, 1669],
-    ['db.r6gd.xlarge', 32, 3360],
-    ['db.r7i.48xlarge', 1536, 5000],
-  ])('estimates %s by its %i GiB at %i', (name, memory, connections) => {
-    expect(memoryOf(name)).toBe(memory);
-    expect(connectionsFor(memory)).toBe(connections);
+test('takes the limit of the database that it is told, or says why it cannot', () => {
+  const { stack, vpc } = makeStack();
+  const cluster = makeCluster(stack, vpc, { parameters: { max_connections: '300' } });
+  const known = new ConnectionBudget(stack, 'Known', { database: cluster });
+  expect([known.maxConnections, known.room]).toEqual([300, 290]);
+  const database = rds.DatabaseCluster.fromDatabaseClusterAttributes(stack, 'Imported', {
+    clusterIdentifier: 'orders',
   });
-
-  test.each(['db.r4.large', 'db.x2g.large', 'db.m7g.medium', 'db.r7g.gigantic', 'db.serverless', 'r7g.large'])(
-    'does not guess at %s',
-    (name) => expect(memoryOf(name)).toBeUndefined(),
-  );
-
-  test.each([
-    [0.5, 1, 189],
-    [0.5, 16, 2000],
-    [0, 16, 2000],
-    [0.5, 8, 1669],
-    [1, 16, 3360],
-    [1, 256, 5000],
-    [1, 2, 400],
-  ])('estimates %f to %f ACU at %i', (min, max, connections) => {
-    expect(connectionsOfServerless(min, max)).toBe(connections);
-  });
-
-  test('takes the smallest instance of a cluster, since each may become the writer', () => {
-    const { stack, vpc } = makeStack();
-    const cluster = makeCluster(stack, vpc, {
-      writer: rds.ClusterInstance.provisioned('Writer', { instanceType: instanceType('r7g.xlarge') }),
-      readers: [rds.ClusterInstance.provisioned('Reader', { instanceType: instanceType('r7g.large') })],
-    });
-    expect(limitOf(cluster)).toEqual({ maxConnections: 1669, source: 'estimated for db.r7g.large, 16 GiB' });
-  });
-
-  test('takes the range of a Serverless v2', () => {
-    const { stack, vpc } = makeStack();
-    const cluster = makeCluster(stack, vpc, { serverlessV2MinCapacity: 0, serverlessV2MaxCapacity: 32 });
-    expect(limitOf(cluster)).toEqual({ maxConnections: 2000, source: 'estimated for 0 to 32 ACU' });
-  });
-
-  test('believes a parameter group before anything else', () => {
-    const { stack, vpc } = makeStack();
-    const parameterGroup = new rds.ParameterGroup(stack, 'Parameters', {
-      engine: rds.DatabaseInstanceEngine.postgres({ version: rds.PostgresEngineVersion.VER_16 }),
-      parameters: { max_connections: '250' },
-    });
-    const instance = makeInstance(stack, vpc, { instanceType: instanceType('r7g.large'), parameterGroup });
-    expect(limitOf(instance)).toEqual({ maxConnections: 250, source: 'max_connections of its parameter group' });
-    const { stack: second, vpc: secondVpc } = makeStack();
-    const cluster = makeCluster(second, secondVpc, { parameters: { max_connections: '300' } });
-    expect(limitOf(cluster).maxConnections).toBe(300);
-    const { stack: third, vpc: thirdVpc } = makeStack();
-    expect(limitOf(makeCluster(third, thirdVpc, { parameters: { log_statement: 'ddl' } })).source).toMatch(/ACU$/);
-  });
-
-  test('asks for the number where it cannot tell', () => {
-    const { stack, vpc } = makeStack();
-    const unknown = (id: string, database: rds.IDatabaseInstance, why: string) => {
-      const budget = new ConnectionBudget(stack, id, { database });
-      expect(() => budget.room).toThrow(
-        `How many connections ${database.node.path} takes cannot be told: ${why}. Ask the server (SHOW max_connections) and ` +
-          'give the number: new ConnectionBudget(scope, id, { maxConnections: … }).',
-      );
-    };
-    const imported = rds.DatabaseInstance.fromDatabaseInstanceAttributes(stack, 'Imported', {
-      instanceIdentifier: 'orders',
-      instanceEndpointAddress: 'orders.example',
-      port: 5432,
-      securityGroups: [],
-    });
-    unknown('One', imported, 'it is not declared in this app, so that its class is not known');
-    const odd = makeInstance(stack, vpc, { instanceType: instanceType('x2g.large') });
-    unknown('Two', odd, 'the memory of the class db.x2g.large is not in the table (families r, m and t)');
-    const formula = makeInstance(new Stack(stack, 'Inner'), vpc, {
-      instanceType: instanceType('r7g.large'),
-      parameters: { max_connections: 'LEAST({DBInstanceClassMemory/9531392},900)' },
-    });
-    unknown(
-      'Three',
-      formula,
-      'max_connections of its parameter group is no number but "LEAST({DBInstanceClassMemory/9531392},900)"',
-    );
-  });
+  const unknown = new ConnectionBudget(stack, 'Unknown', { database });
+  expect(() => unknown.room).toThrow('How many connections Test/Imported takes cannot be told');
 });
 
 describe('what is not known or wrong', () => {
   test('refuses a budget without a limit, and numbers that are none', () => {
-    const { stack } = makeStack();
+    const { stack, vpc } = makeStack();
     expect(() => new ConnectionBudget(stack, 'A', {})).toThrow(
       'Test/A: give maxConnections (SHOW max_connections), or the database to take it from.',
     );
@@ -314,8 +320,35 @@ describe('what is not known or wrong', () => {
       'Test/B: maxConnections must be a whole number from 0, got 1.5.',
     );
     const budget = new ConnectionBudget(stack, 'C', { maxConnections: 1 });
-    expect(() => budget.register(plain(stack, 'D'), { workers: 0 })).toThrow(
-      'Test/D: workers must be a whole number from 1, got 0.',
+    const fn = plain(stack, 'D');
+    for (const name of ['max', 'workers'])
+      expect(() => budget.register(fn, { [name]: 0 })).toThrow(`Test/D: ${name} must be a whole number from 1, got 0.`);
+    expect(() => budget.register(fn, { concurrency: -1 })).toThrow(
+      'Test/D: concurrency must be a whole number from 0, got -1.',
+    );
+    expect(budget.register(fn, { concurrency: 0 }).connections).toBe(0);
+    const proxy = makeCluster(stack, vpc).addProxy('Proxy', { vpc, secrets: [makeSecret(stack)] });
+    for (const percent of [0, 101])
+      expect(() => budget.registerProxy(proxy, percent)).toThrow(
+        `Test/C: maxConnectionsPercent must be a whole number from 1 to 100, got ${percent}.`,
+      );
+    expect(budget.registerProxy(proxy, 100).connections).toBe(1);
+  });
+
+  test('refuses a function that is not of this app', () => {
+    const { app, stack, budget } = withBudget();
+    const arn = 'arn:aws:lambda:eu-west-1:111122223333:function:orders';
+    budget.register(lambda.Function.fromFunctionArn(stack, 'Imported', arn) as lambda.Function);
+    expect(refusal(app)).toBe(`${heading}Test/Imported is no function of this app: it cannot be counted.`);
+  });
+
+  test('asks for a concurrency that is only known on deployment', () => {
+    const { app, stack, budget } = withBudget();
+    const { valueAsNumber } = new CfnParameter(stack, 'Concurrency', { type: 'Number' });
+    const fn = plain(stack, 'A', { reservedConcurrentExecutions: valueAsNumber });
+    budget.register(fn, { max: 1 });
+    expect(refusal(app)).toBe(
+      `${heading}Test/A: reservedConcurrentExecutions is only known on deployment. Pass concurrency to register().`,
     );
   });
 
@@ -330,23 +363,36 @@ describe('what is not known or wrong', () => {
     const { app: second, stack: other, budget: another } = withBudget();
     another.register(plain(other, 'Bad', { environment: { THAWPOOL_MAX: 'many' } }));
     expect(refusal(second)).toMatch(/THAWPOOL_MAX must be a whole number from 1 to 10000/);
+    const { app: third, stack: last, budget: whole } = withBudget();
+    whole.register(plain(last, 'Late', { environment: { THAWPOOL_MAX_PER_ENVIRONMENT: last.account } }), { max: 1 });
+    expect(refusal(third)).toBe(
+      `${heading}Test/Late: THAWPOOL_MAX_PER_ENVIRONMENT is only known on deployment. Write the number itself.`,
+    );
   });
 
-  test('asks for environments and workers on Managed Instances', () => {
+  test.each<[string, RegisterOptions]>([
+    ['environments', { workers: 16 }],
+    ['workers', { concurrency: 2 }],
+  ])('asks for %s on Managed Instances', (_, options) => {
     const { app, stack, budget } = withBudget();
-    const fn = plain(stack, 'A');
-    (fn.node.defaultChild as lambda.CfnFunction).capacityProviderConfig = {
-      lambdaManagedInstancesCapacityProviderConfig: {
-        capacityProviderArn: 'arn:aws:lambda:eu-west-1:1:capacity-provider:a',
-      },
-    };
-    budget.register(fn, { concurrency: 2 });
+    budget.register(managed(stack), options);
     expect(refusal(app)).toBe(
-      `${heading}Test/A runs on Lambda Managed Instances: pass concurrency (environments) and workers (threads in each) to register().`,
+      `${heading}Test/Managed runs on Lambda Managed Instances: pass concurrency (environments) and workers (threads in each) to register().`,
     );
+  });
+
+  test('counts a function on Managed Instances of which both are known', () => {
+    const { stack, budget } = withBudget();
+    expect(budget.register(managed(stack), { concurrency: 2, workers: 16, max: 1 }).connections).toBe(32);
   });
 });
 
-function instanceType(name: string): ec2.InstanceType {
-  return new ec2.InstanceType(name);
+function managed(stack: Stack): lambda.Function {
+  const fn = plain(stack, 'Managed');
+  (fn.node.defaultChild as lambda.CfnFunction).capacityProviderConfig = {
+    lambdaManagedInstancesCapacityProviderConfig: {
+      capacityProviderArn: 'arn:aws:lambda:eu-west-1:1:capacity-provider:a',
+    },
+  };
+  return fn;
 }

@@ -1,14 +1,15 @@
 // DatabaseUser: what it writes into the template, and what it refuses. What its function does: test/integration/database-user.test.ts.
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App, type CfnElement, Stack } from 'aws-cdk-lib';
+import { Annotations, App, Aws, type CfnElement, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import * as rds from 'aws-cdk-lib/aws-rds';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { DatabaseUser, type DatabaseUserProps } from '../../infra/constructs/index.ts';
 import {
   idOf,
@@ -77,6 +78,18 @@ describe('the custom resource', () => {
       work_mem: ['4096'],
       search_path: ['orders', 'public'],
       'myapp.on': ['true'],
+    });
+  });
+
+  test('hands on names that are only known on deployment', () => {
+    const { stack, make } = withUser();
+    // CDK's own text for it, with a token for each part, is longer than a name may be.
+    const late = `app_${Aws.REGION}_${Aws.ACCOUNT_ID}_${Aws.PARTITION}`;
+    make({ user: late, databaseName: late });
+    const parts = ['app_', { Ref: 'AWS::Region' }, '_', { Ref: 'AWS::AccountId' }, '_', { Ref: 'AWS::Partition' }];
+    expect(properties(Template.fromStack(stack))).toMatchObject({
+      User: { 'Fn::Join': ['', parts] },
+      Database: { 'Fn::Join': ['', parts] },
     });
   });
 
@@ -263,6 +276,18 @@ describe('the function', () => {
     });
   });
 
+  test('is bundled once, however many users there are', () => {
+    withUser().make();
+    const folder = mkdtempSync(join(tmpdir(), 'thawpool-test-'));
+    vi.stubEnv('TMPDIR', folder);
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+      rmSync(folder, { recursive: true });
+    });
+    withUser().make();
+    expect(readdirSync(folder).filter((name) => name.startsWith('thawpool-'))).toEqual([]);
+  });
+
   test('is one file', () => {
     const { app, stack, make } = withUser();
     const user = make();
@@ -286,6 +311,25 @@ describe('Secrets Manager', () => {
     const { stack, vpc, make } = withUser();
     vpc.addInterfaceEndpoint('Secrets', { service: ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER });
     make();
+    expect(warnings(stack)).toEqual([]);
+  });
+
+  test('is reached by an endpoint of elsewhere that it is told', () => {
+    const { stack, make } = withUser();
+    make({
+      secretsEndpoint: ec2.InterfaceVpcEndpoint.fromInterfaceVpcEndpointAttributes(stack, 'Elsewhere', {
+        vpcEndpointId: 'vpce-0123456789abcdef0',
+        port: 443,
+      }),
+    });
+    expect(warnings(stack)).toEqual([]);
+  });
+
+  test('warns where one of several isolated subnets is chosen, until that is acknowledged', () => {
+    const { stack, vpc, make } = withUser();
+    const user = make({ vpcSubnets: { subnets: vpc.isolatedSubnets.slice(0, 1) } });
+    expect(warnings(stack)).toEqual([warning]);
+    Annotations.of(user).acknowledgeWarning('thawpool:databaseUserSecretsManager');
     expect(warnings(stack)).toEqual([]);
   });
 

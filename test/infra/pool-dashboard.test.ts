@@ -1,11 +1,13 @@
 // PoolDashboard: its widgets, its alarms, and that no metric in it is one that nobody writes.
-import { Duration } from 'aws-cdk-lib';
+import { Annotations, Duration } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as sns from 'aws-cdk-lib/aws-sns';
+import { Construct } from 'constructs';
 import { describe, expect, test } from 'vitest';
 import { PoolDashboard, type PoolDashboardProps } from '../../infra/constructs/index.ts';
 import { dimensions, metrics } from '../../src/telemetry/metric-names.ts';
-import { idOf, makeCluster, makeFunction, makeStack, warnings } from './support/app.ts';
+import { idOf, makeCluster, makeFunction, makeSecret, makeStack, warnings } from './support/app.ts';
 
 const emf = { environment: { THAWPOOL_METRICS: 'emf' } };
 
@@ -42,6 +44,9 @@ interface Widget {
     readonly markdown?: string;
     readonly metrics?: unknown[][];
     readonly annotations?: { readonly horizontal?: unknown[] };
+    readonly yAxis?: {
+      readonly left?: { readonly label?: string; readonly min?: number; readonly showUnits?: boolean };
+    };
   };
 }
 
@@ -71,6 +76,18 @@ const shown = (widgets: readonly Widget[]): Shown[] =>
       return { namespace, name, dimensions: Object.fromEntries(pairs) as Record<string, string> };
     }),
   );
+
+/** How each line of a graph is made: `metric statistic period`, for one function. */
+const lines = ({ properties }: Widget): string[] => {
+  const all = (properties.metrics ?? []).map((line) => {
+    const { stat, period } = line.at(-1) as { stat?: string; period?: number };
+    return `${String(line[1])} ${stat ?? 'Average'} ${period ?? 300}`;
+  });
+  return [...new Set(all)];
+};
+
+const linesAcross = (template: Template) =>
+  widgetsOf(template).flatMap(({ properties }) => properties.annotations?.horizontal ?? []);
 
 interface Alarm {
   readonly AlarmDescription: string;
@@ -147,6 +164,77 @@ describe('the dashboard', () => {
     }
   });
 
+  test('answers each with these graphs, by these statistics', () => {
+    const { stack } = withProxy();
+    const graphs = widgetsOf(Template.fromStack(stack)).filter(({ type }) => type === 'metric');
+    expect(graphs.map((graph) => [graph.properties.yAxis?.left?.label, ...lines(graph)])).toEqual([
+      ['ms', 'AcquireWaitTime p50 300', 'AcquireWaitTime p99 300'],
+      ['count', 'ConnectionsWaiting Maximum 300'],
+      ['count', 'AcquireTimeouts Sum 300', 'AcquireFailures Sum 300'],
+      ['count', 'FailedProofsOfLife Sum 300', 'EvictedInvalid Sum 300'],
+      ['count', 'EvictedBroken Sum 300', 'LeaksReclaimed Sum 300'],
+      ['count', 'ConnectFailures Sum 300', 'Retries Sum 300', 'Fallbacks Sum 300'],
+      ['ms', 'FrozenTime p50 300', 'FrozenTime p99 300'],
+      ['ms', 'PingTime p50 300', 'PingTime p99 300'],
+      ['ms', 'ConnectTime p50 300', 'ConnectTime p99 300'],
+      ['count', 'ConnectCount Sum 300', 'ColdStarts Sum 300'],
+      ['count', 'ConnectionsOpen Maximum 300', 'ConnectionsLeased Maximum 300'],
+      ['count', 'DatabaseConnections Maximum 60'],
+      [
+        'count',
+        'ClientConnections Sum 60',
+        'DatabaseConnections Sum 60',
+        'DatabaseConnectionsCurrentlyBorrowed Sum 60',
+        'MaxDatabaseConnectionsAllowed Sum 60',
+      ],
+      ['count', 'DatabaseConnectionsCurrentlySessionPinned Sum 60', 'Pins Sum 300'],
+      ['µs', 'DatabaseConnectionsBorrowLatency Average 60', 'QueryDatabaseResponseLatency Average 60'],
+    ]);
+    for (const { properties } of graphs) expect(properties.yAxis?.left).toMatchObject({ min: 0, showUnits: false });
+  });
+
+  test('shows the last three hours at first', () => {
+    const { stack } = withDashboard();
+    expect(JSON.stringify(Template.fromStack(stack).findResources('AWS::CloudWatch::Dashboard'))).toContain(
+      String.raw`\"start\":\"-PT3H\"`,
+    );
+  });
+
+  test.each<[string[] | undefined, string[]]>([
+    [undefined, ['CreateOrder Pins Sum', 'GetOrder Pins Sum']],
+    [
+      ['main', 'main:reader'],
+      [
+        'CreateOrder main Pins Sum',
+        'CreateOrder main:reader Pins Sum',
+        'GetOrder main Pins Sum',
+        'GetOrder main:reader Pins Sum',
+      ],
+    ],
+  ])('with the pools %s names each line by what it is of', (poolNames, labels) => {
+    const { stack } = withDashboard(({ stack: scope, vpc }) => {
+      const proxy = makeCluster(scope, vpc).addProxy('Proxy', { vpc, secrets: [makeSecret(scope)] });
+      return { proxy, ...(poolNames && { poolNames }) };
+    });
+    const all = widgetsOf(Template.fromStack(stack)).flatMap(({ properties }) => properties.metrics ?? []);
+    const ofPins = all.filter((line) => line.includes('Pins')).map((line) => line.at(-1));
+    expect(ofPins).toEqual(labels.map((label) => expect.objectContaining({ label })));
+  });
+
+  test('takes functions of one name in several scopes', () => {
+    const { stack } = withDashboard(({ stack: scope }) => ({
+      functions: ['Create', 'Get'].map((id) => makeFunction(new Construct(scope, id), undefined, emf)),
+    }));
+    const template = Template.fromStack(stack);
+    expect(Object.values(alarmsOf(template)).map(({ AlarmDescription }) => AlarmDescription.split(':')[0])).toEqual([
+      'Test/Create/Function',
+      'Test/Create/Function',
+      'Test/Get/Function',
+      'Test/Get/Function',
+    ]);
+    expect(JSON.stringify(widgetsOf(template))).toContain('"label":"Test/Get/Function ConnectCount Sum"');
+  });
+
   test('takes the namespace and the pools that it is told', () => {
     const { stack } = withDashboard(() => ({ namespace: 'orders', poolNames: ['main', 'main:reader'] }));
     const all = shown(widgetsOf(Template.fromStack(stack)));
@@ -162,12 +250,9 @@ describe('the dashboard', () => {
     }));
     const template = Template.fromStack(stack);
     template.hasResourceProperties('AWS::CloudWatch::Dashboard', { DashboardName: 'orders' });
-    const { properties } =
-      widgetsOf(template).find((widget) => widget.properties.title === 'Connections at the server') ??
-      expect.fail('no such graph');
-    expect(properties.annotations?.horizontal).toEqual([
-      expect.objectContaining({ value: 400, label: 'max_connections' }),
-    ]);
+    expect(linesAcross(template)).toEqual([expect.objectContaining({ value: 400, label: 'max_connections' })]);
+    const { stack: unlimited } = withDashboard(({ stack: scope, vpc }) => ({ database: makeCluster(scope, vpc) }));
+    expect(linesAcross(Template.fromStack(unlimited))).toEqual([]);
     const { stack: other } = withDashboard();
     expect(JSON.stringify(Template.fromStack(other).findResources('AWS::CloudWatch::Dashboard'))).not.toContain(
       'orders',
@@ -250,7 +335,7 @@ describe('the alarms', () => {
   test('go off when too many proofs of life fail, if there were enough of them', () => {
     const { stack } = withDashboard(() => ({ failedProofsPercent: 40 }));
     const alarm = alarmsOf(Template.fromStack(stack))['GetOrderFailedProofsOfLife'];
-    expect(alarm).toMatchObject({ Threshold: 40, ComparisonOperator: 'GreaterThanThreshold' });
+    expect(alarm).toMatchObject({ Threshold: 40, ComparisonOperator: 'GreaterThanThreshold', EvaluationPeriods: 1 });
     expect(alarm?.Metrics?.[0]?.Expression).toBe('IF(asked >= 20, 100 * failed / asked, 0)');
     const names = alarm?.Metrics?.map(({ MetricStat }) => MetricStat?.Metric.MetricName).filter(Boolean);
     expect(names?.toSorted()).toEqual(['FailedProofsOfLife', 'PingCount']);
@@ -275,8 +360,15 @@ describe('the alarms', () => {
     expect(alarms['ServerFull']?.Metrics?.[0]?.Expression).toBe('100 * used / 400');
     expect(alarms['ServerFull']?.Metrics?.[1]?.MetricStat).toMatchObject({
       Stat: 'Maximum',
+      Period: 60,
       Metric: { MetricName: 'DatabaseConnections' },
     });
+    expect(
+      alarms['ProxyFull']?.Metrics?.slice(1).map(({ Id, MetricStat }) => [Id, MetricStat?.Metric.MetricName]),
+    ).toEqual([
+      ['used', 'DatabaseConnections'],
+      ['allowed', 'MaxDatabaseConnectionsAllowed'],
+    ]);
     expect(alarms['ProxyFull']).toMatchObject(full);
     expect(alarms['ProxyFull']?.Metrics?.[0]?.Expression).toBe('100 * used / allowed');
     // Over longer periods the sum of what each minute has would be a multiple.
@@ -302,6 +394,7 @@ describe('the alarms', () => {
     // 100 ms, in the microseconds of the metric.
     expect(alarms['ProxyBorrowLatency']).toMatchObject({
       Threshold: 100_000,
+      ComparisonOperator: 'GreaterThanThreshold',
       EvaluationPeriods: 5,
       DatapointsToAlarm: 3,
     });
@@ -324,6 +417,13 @@ describe('the alarms', () => {
     expect(alarms['ServerFull']).toBeUndefined();
   });
 
+  test('are silent of a server of which the connections or the limit are not known', () => {
+    const { stack } = withDashboard(({ stack: scope, vpc }) => ({ database: makeCluster(scope, vpc) }));
+    expect(Object.keys(alarmsOf(Template.fromStack(stack)))).not.toContain('ServerFull');
+    const { stack: other } = withDashboard(() => ({ maxConnections: 400 }));
+    expect(Object.keys(alarmsOf(Template.fromStack(other)))).not.toContain('ServerFull');
+  });
+
   test('tell a topic of their beginning and their end', () => {
     const { stack } = withDashboard(({ stack: scope }) => ({ alarmTopic: new sns.Topic(scope, 'Topic') }));
     for (const alarm of Object.values(alarmsOf(Template.fromStack(stack)))) {
@@ -341,11 +441,16 @@ test('warns of a function that writes no metrics', () => {
   const late = makeFunction(stack, vpc, {}, 'Late');
   new PoolDashboard(stack, 'Pools', { functions: [silent, late, makeFunction(stack, vpc, emf, 'Speaking')] });
   late.addEnvironment('THAWPOOL_METRICS', 'emf');
+  // Of what is imported nothing is known.
+  const elsewhere = lambda.Function.fromFunctionName(stack, 'Elsewhere', 'orders');
+  new PoolDashboard(stack, 'More', { functions: [elsewhere] });
   expect(warnings(stack)).toEqual([
     expect.stringContaining(
       'Silent is on a PoolDashboard, but its environment does not switch metrics on: set THAWPOOL_METRICS=emf.',
     ),
   ]);
+  Annotations.of(silent).acknowledgeWarning('thawpool:poolDashboardMetrics');
+  expect(warnings(stack)).toEqual([]);
 });
 
 test('refuses to show nobody', () => {
