@@ -63,7 +63,6 @@ async function work(
   const until = Date.now() + forMillis;
   const pool = createPool({
     name: 'database-user',
-    auth: 'secret',
     secretArn: properties.SecretArn,
     host: properties.Host,
     port: Number(properties.Port),

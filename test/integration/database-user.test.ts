@@ -717,6 +717,17 @@ describe('the bundled function', () => {
     await (await logIn(user, 'the users own')).end();
   });
 
+  test('refuses a password of which no verifier can be made here, and does not send it to the server instead', async () => {
+    const own = manager.store.create('accented', { username: 'accented', password: 'pässwörd' });
+    const more = { Iam: 'false', PasswordSecretArn: own.arn };
+    const { answer, raw, said } = await send({
+      RequestType: 'Create',
+      ResourceProperties: propertiesOf(newUser(), more),
+    });
+    expect(answer).toMatchObject({ Status: 'FAILED', Reason: expect.stringContaining('outside printable ASCII') });
+    expect(raw + said).not.toContain('pässwörd');
+  });
+
   test('tries again while the secret cannot be read', async () => {
     const user = newUser();
     const late = manager.store.create('late');
@@ -742,6 +753,15 @@ describe('the bundled function', () => {
       Reason: expect.stringContaining('schema "nowhere" does not exist'),
     });
     expect(answer.PhysicalResourceId).toBe('AWSCDK::CustomResourceProviderFramework::CREATE_FAILED');
+  });
+
+  test('keeps ten seconds for the answer, and names the server that it did not reach', async () => {
+    const { answer, said } = await send(
+      { RequestType: 'Create', ResourceProperties: propertiesOf(newUser(), { Host: 'nowhere.invalid' }) },
+      { millis: 10_000 },
+    );
+    expect(answer).toMatchObject({ Status: 'FAILED', Reason: expect.stringContaining('nowhere.invalid') });
+    expect(said).not.toContain('Trying again');
   });
 
   test('lets a stack go whose server is gone', async () => {
