@@ -764,6 +764,20 @@ describe('the bundled function', () => {
     expect(said).not.toContain('Trying again');
   });
 
+  test('does not wait for others at the server beyond its time, and can be seen to wait there', async () => {
+    await database.query('select pg_advisory_lock(7205760)');
+    try {
+      const sending = send({ RequestType: 'Create', ResourceProperties: propertiesOf(newUser()) }, { millis: 12_000 });
+      const waiting = `select 1 from pg_stat_activity
+        where application_name = 'thawpool-database-user' and datname = current_database() and wait_event_type = 'Lock'`;
+      await expect.poll(() => database.query(waiting)).toHaveLength(1);
+      const { answer } = await sending;
+      expect(answer).toMatchObject({ Status: 'FAILED', Reason: expect.stringContaining('statement timeout') });
+    } finally {
+      await database.query('select pg_advisory_unlock(7205760)');
+    }
+  });
+
   test('lets a stack go whose server is gone', async () => {
     const user = newUser();
     const gone = createServer();
