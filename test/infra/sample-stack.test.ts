@@ -263,8 +263,9 @@ describe.each(ROUTES)('the sample, route %s', (route) => {
 
   it('ends what every log keeps, and makes those of the database before the database', () => {
     const groups = resourcesOf(template, 'AWS::Logs::LogGroup');
-    for (const [id, { Properties }] of Object.entries(groups)) {
-      expect(Properties['RetentionInDays'], id).toBeGreaterThanOrEqual(7);
+    for (const [id, { Properties, DeletionPolicy }] of Object.entries(groups)) {
+      expect([7, 30], id).toContain(Properties['RetentionInDays']);
+      expect(DeletionPolicy, id).toBe('Delete');
     }
     const name = cluster().Properties['DBClusterIdentifier'] as string;
     const exported = Object.entries(groups).filter(([, { Properties }]) => Properties['LogGroupName'] !== undefined);
