@@ -4,8 +4,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CdkCustomResourceEvent, CdkCustomResourceResponse, Context } from 'aws-lambda';
-import { createPool, PoolError, type Transaction } from 'thawpool';
+import { createPool, type Transaction } from 'thawpool';
 import { secretCredentials } from 'thawpool/auth';
+import { passes } from './passes.ts';
 import { scramVerifier } from './password.ts';
 import { ensureUser, removeUser } from './user.ts';
 import { readWish, type UserProperties, type UserWish } from './wish.ts';
@@ -84,22 +85,6 @@ async function work(
   } finally {
     await pool.end();
   }
-}
-
-/**
- * SQLSTATEs of two that change one role at once from two databases, whose locks do not know each other:
- * unique_violation, duplicate_object, "tuple concurrently updated" (XX000), deadlock_detected, serialization_failure.
- */
-const collisions = new Set(['23505', '42710', 'XX000', '40P01', '40001']);
-
-/** What no waiting mends: the properties are wrong, or the name of the database, or who is trusted. */
-const lasting = new Set(['ERR_POOL_INVALID_OPTION', 'ERR_POOL_CONNECT_DATABASE', 'ERR_POOL_CONNECT_TLS']);
-
-/** Tells whether an error may be gone at the next attempt: while a cluster starts, or a secret is not attached yet. */
-function passes(error: unknown): boolean {
-  if (error instanceof PoolError) return !lasting.has(error.code);
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' && (collisions.has(code) || /^(?:08|57P)/.test(code));
 }
 
 /** A delete that fails would keep the stack from going away: what could not be done is in the log. */
