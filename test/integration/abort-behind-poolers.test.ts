@@ -176,7 +176,10 @@ describe.skipIf(noProxy)(`behind RDS Proxy${noProxy ? ` (${noProxy})` : ''}`, ()
   });
   const running = async (text: string): Promise<void> => {
     for (let rows: unknown[] = []; rows.length === 0; )
-      rows = await database.query("select 1 from pg_stat_activity where state = 'active' and query = $1", [text]);
+      rows = await database.query(
+        "select 1 from pg_stat_activity where datname = current_database() and state = 'active' and query = $1",
+        [text],
+      );
   };
 
   it('closes the connection, asks for no cancel, and says that the statement may have run', async () => {

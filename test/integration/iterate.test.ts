@@ -257,7 +257,7 @@ describe('an abort of pool.iterate', () => {
     await until(pool, () => pool.stats().leased === 1);
     for (let rows: unknown[] = []; rows.length === 0; ) {
       rows = await database.query(
-        "select 1 from pg_stat_activity where query = 'select pg_sleep(3608)' and state = 'active'",
+        "select 1 from pg_stat_activity where datname = current_database() and query = 'select pg_sleep(3608)' and state = 'active'",
       );
     }
     controller.abort(reason);

@@ -726,7 +726,7 @@ describe.skipIf(reason)(`the double of RDS Proxy${reason ? ` (${reason})` : ''}`
       const other = await connect(proxy);
       const waiting = other.query(
         `select pg_backend_pid() as pid, to_regclass('hidden') as hidden, current_setting('work_mem') as work_mem,
-           (select count(*)::int from pg_locks where locktype = 'advisory') as locks,
+           (select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
            (select count(*)::int from pg_listening_channels()) as channels`,
       );
       await proxy.until(() => proxy.stats().waiting.now === 1);
@@ -815,9 +815,12 @@ describe.skipIf(reason)(`the double of RDS Proxy${reason ? ` (${reason})` : ''}`
       expect(await asleep).toMatchObject({ code: '08006' });
       await gone;
       await front.until(() => front.stats().clients.now === 0);
-      await database.query('select pg_terminate_backend(pid) from pg_stat_activity where query like $1', [
-        '%sleep(60)%',
-      ]);
+      // Other files have sleepers of their own on this server.
+      const asleepHere = "datname = current_database() and query like '%sleep(60)%' and pid <> pg_backend_pid()";
+      const { length } = await database.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where ${asleepHere}`,
+      );
+      expect(length).toBe(1);
     });
 
     it('that cannot be had in two minutes answers the statement with an error, and the client goes on', async () => {

@@ -65,7 +65,9 @@ describe('what only Kysely does', () => {
       const slow = sql`select pg_sleep(600)`.execute(library.db, { signal, inflightQueryAbortStrategy });
       const failed = failure(slow);
       await expect
-        .poll(() => database.query("select 1 from pg_stat_activity where query like '%(600)'"))
+        .poll(() =>
+          database.query("select 1 from pg_stat_activity where datname = current_database() and query like '%(600)'"),
+        )
         .toHaveLength(1);
       abort.abort();
       expect(await failed).toMatchObject({ name: 'AbortError' });

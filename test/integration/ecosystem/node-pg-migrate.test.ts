@@ -36,6 +36,10 @@ function up(dbClient: Client, more: Partial<RunnerOption> = {}): ReturnType<type
   });
 }
 
+/** Those of this database: others are at work on the same server. */
+const advisoryLocks = `select 1 from pg_locks l join pg_database d on d.oid = l.database
+  where l.locktype = 'advisory' and d.datname = current_database()`;
+
 describe('node-pg-migrate on a client of ours', () => {
   it('runs migrations, once, and takes them back', async () => {
     const { pool, warnings } = makePool();
@@ -60,7 +64,7 @@ describe('node-pg-migrate on a client of ours', () => {
     const failed = await failure(pool.use((client) => up(client, { singleTransaction })));
     expect(failed).toMatchObject({ code: '42P07' });
     expect(await pool.query('select * from migrations')).toMatchObject({ rows: [] });
-    expect((await pool.query("select 1 from pg_locks where locktype = 'advisory'")).rows).toEqual([]);
+    expect((await pool.query(advisoryLocks)).rows).toEqual([]);
     await database.query('drop view notes; drop table other');
     expect(await pool.use((client) => up(client))).toHaveLength(2);
     expect(pool.stats()).toMatchObject({ leased: 0 });
