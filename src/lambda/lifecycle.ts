@@ -74,6 +74,8 @@ export class Lifecycle {
   #timer: unknown;
   /** When the timer fires, by the monotonic clock. */
   #firesAt = Number.POSITIVE_INFINITY;
+  /** Ends that wait for the pool to get ready, and until when. */
+  readonly #ending = new Set<{ readonly due: number; readonly giveUp: () => void }>();
 
   constructor(pool: LifecyclePool, options: LifecycleOptions) {
     this.#pool = pool;
@@ -122,9 +124,25 @@ export class Lifecycle {
     if (active.depth > 0) return;
     this.#leave(active);
     const alone = this.#active.size === 0;
-    if (alone) await this.#pool.freeze();
+    if (alone) await this.#freezeInTime(active);
     if (this.#meters.size > 0) await this.#tellMeters(active, alone);
     this.#lastSeen = this.#options.clock.now();
+  }
+
+  /** What the pool has half done may be over a dead connection: it holds nobody's answer up beyond the deadline. */
+  async #freezeInTime({ due }: Active): Promise<void> {
+    if (due === Number.POSITIVE_INFINITY) return this.#pool.freeze();
+    const now = this.#options.clock.now();
+    const latest = Math.max(due, now.monotonic + this.#options.deadlineReserveMillis * graceShare);
+    let giveUp = (): void => {};
+    const tooLate = new Promise<void>((resolve) => {
+      giveUp = resolve;
+    });
+    const ending = { due: latest, giveUp };
+    this.#ending.add(ending);
+    if (latest < this.#firesAt) this.#setTimer(latest, now);
+    await Promise.race([this.#pool.freeze(), tooLate]);
+    this.#ending.delete(ending);
   }
 
   /** Has one more hear of the end of each invocation, which waits for it. @returns stops that */
@@ -178,6 +196,10 @@ export class Lifecycle {
       if (active.expired) continue;
       if (active.due <= reached) void this.#expire(active);
       else if (active.due < this.#firesAt) this.#setTimer(active.due, now);
+    }
+    for (const { due, giveUp } of this.#ending) {
+      if (due <= reached) giveUp();
+      else if (due < this.#firesAt) this.#setTimer(due, now);
     }
   }
 

@@ -246,6 +246,34 @@ describe('the deadline', () => {
     expect(expired()).toHaveLength(3);
   });
 
+  it.each([
+    ['before it, in time', 0, 2750],
+    ['a moment before it, with the grace', 2700, 100],
+    ['after it, with the grace', 2800, 100],
+  ])('bounds what the pool does at the end of an invocation that ends %s', async (_, works, waits) => {
+    const lifecycle = make({}, { freeze: () => new Promise(() => {}) });
+    const invocation = await lifecycle.begin(context('a', 3000));
+    await clock.advance(works);
+    let over = false;
+    void lifecycle.end(invocation).then(() => (over = true));
+    await clock.advance(waits - 1);
+    expect(over).toBe(false);
+    await clock.advance(1);
+    expect(over).toBe(true);
+  });
+
+  it('does not cut short what the pool does without one', async () => {
+    const done = deferred<void>();
+    const lifecycle = make({}, { freeze: () => done.promise });
+    const ending = lifecycle.end(await lifecycle.begin(context('a')));
+    let over = false;
+    void ending.then(() => (over = true));
+    await clock.advance(100_000);
+    expect(over).toBe(false);
+    done.resolve();
+    await ending;
+  });
+
   it('that has passed expires at once', async () => {
     const lifecycle = make();
     await lifecycle.begin(context('a', -5));
