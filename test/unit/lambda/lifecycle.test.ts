@@ -263,7 +263,7 @@ describe('the deadline', () => {
   });
 
   it('does not cut short what the pool does without one', async () => {
-    const done = deferred<void>();
+    const done = deferred();
     const lifecycle = make({}, { freeze: () => done.promise });
     const ending = lifecycle.end(await lifecycle.begin(context('a')));
     let over = false;
