@@ -33,7 +33,7 @@ const decisions = [
 
 const projects: Readonly<Record<string, Project>> = {
   unit: { timeouts: [60_000, 60_000], group: 1 },
-  infra: { timeouts: [120_000, 240_000], group: 2 },
+  infra: { timeouts: [120_000, 240_000], group: 2, setupFiles: './test/infra/support/temporary-folder.ts' },
   // These two wait for servers more than they compute.
   integration: {
     timeouts: [60_000, 120_000],

@@ -31,6 +31,9 @@ async function start(
   return { round, close: () => child.close() };
 }
 
+/** A second process of the same: how far apart two of a kind come out. */
+const TWIN = 'pg.Pool, another process';
+
 /** The name of ours with the cache on. */
 export const CACHED = 'thawpool, statement cache';
 
@@ -50,6 +53,7 @@ export function querySpec(postgres: TestPostgres, round: Round, withPeers = true
     subjects: [
       subject('pg.Client', 'floor'),
       ...(withPeers ? [subject('pg.Pool', 'peer'), subject('postgres.js', 'peer')] : []),
+      ...(withPeers && callers > 1 ? [subject(TWIN, 'peer', 'pg.Pool')] : []),
       subject('thawpool', 'ours'),
       ...(hasStatementCache ? [subject(CACHED, 'ours', 'thawpool', true)] : []),
     ],
@@ -81,14 +85,20 @@ function throughputFigures({ samples, case: { id } }: Measured, callers: number)
       value: 1,
     },
   );
-  if (!hasStatementCache) return [over];
+  const twin = ratioFigure(
+    `${id}.twin`,
+    `query(), ${callers} callers: throughput of another process of pg.Pool’s over pg.Pool’s`,
+    of(TWIN),
+    of('pg.Pool'),
+  );
+  if (!hasStatementCache) return [over, twin];
   const cached = ratioFigure(
     `${id}.postgres-js`,
     `query() with the statement cache, ${callers} callers: throughput over postgres.js’s`,
     of(CACHED),
     of('postgres.js'),
   );
-  return [over, cached];
+  return [over, twin, cached];
 }
 
 async function run(context: Context) {
@@ -100,7 +110,7 @@ async function run(context: Context) {
   cases.push(one.case);
   figures.push(...latencyFigures(one));
   for (const callers of CALLERS) {
-    const round = { callers, count: context.quick ? 500 : 1500 };
+    const round = { callers, count: context.quick ? 2000 : 6000 };
     const measured = await context.measure(querySpec(postgres, round), Math.ceil(rounds / 3));
     cases.push(measured.case);
     figures.push(...throughputFigures(measured, callers));

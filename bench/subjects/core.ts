@@ -23,7 +23,6 @@ export async function open(name: string, slots: number, millis: number): Promise
 /** Repeats until a round is long enough, then measures one. @returns nanoseconds for one operation */
 async function timed(step: (count: number) => Promise<void> | void, per: number): Promise<number> {
   for (const from = performance.now(); !warm; warm = performance.now() - from > WARM_UP_MILLIS) await step(enough);
-  globalThis.gc?.();
   for (;;) {
     const from = process.hrtime.bigint();
     await step(enough);

@@ -4,7 +4,7 @@ import { type Context, type Handler, handlers } from './handlers.ts';
 
 const ORDERS = 1000;
 const TIMEOUT_MILLIS = 3000;
-const WARM_UP = 300;
+const WARM_UP = 3000;
 
 let handler: Handler;
 let invocations = 0;
@@ -32,7 +32,6 @@ export async function open(name: string): Promise<void> {
 
 /** @returns the time within which this share of so many invocations was answered, in microseconds */
 export async function latency(count: number, share: number): Promise<number> {
-  globalThis.gc?.();
   const micros: number[] = [];
   for (let n = 0; n < count; n += 1) {
     const from = performance.now();

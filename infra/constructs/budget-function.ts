@@ -53,13 +53,12 @@ const defaultMax = Number(variables.find(({ option }) => option === 'max')?.defa
  *
  * @throws Error when a number is only known on deployment, or is none.
  */
-export function lineOf(fn: LambdaFunction, options: RegisterOptions): BudgetLine | Shared | undefined {
+export function lineOf(fn: LambdaFunction, name: string, options: RegisterOptions): BudgetLine | Shared | undefined {
   const { defaultChild } = fn.node;
   if (!(defaultChild instanceof CfnFunction))
     throw new Error(`${fn.node.path} is no function of this app: it cannot be counted.`);
   const env = environmentOf(defaultChild);
   if (options.proxied ?? behindProxy(env)) return undefined;
-  const name = fn.node.id;
   const managed = defaultChild.capacityProviderConfig !== undefined;
   if (managed && (options.workers === undefined || options.concurrency === undefined)) {
     throw new Error(

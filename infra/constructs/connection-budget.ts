@@ -14,6 +14,7 @@ import {
   wanted,
 } from './budget-report.ts';
 import { limitOf, type ServerLimit } from './max-connections.ts';
+import { nameAmong } from './resources.ts';
 
 export type { RegisterOptions };
 
@@ -139,14 +140,25 @@ export class ConnectionBudget extends Construct {
 
   #budget(): Budget {
     const { reserve = defaultReserve } = this.#props;
-    return { ...this.#limit(), reserve, lines: this.#lines(), proxies: this.#proxies.map((one) => proxyLine(one)) };
+    return { ...this.#limit(), reserve, lines: this.#lines(), proxies: this.#proxyLines() };
   }
 
   #counting(): { readonly fn: lambda.Function; readonly line: BudgetLine | Shared }[] {
     return this.#registered.flatMap(({ fn, options }) => {
-      const line = lineOf(fn, options);
+      const line = lineOf(fn, this.#nameOf(fn), options);
       return line === undefined ? [] : [{ fn, line }];
     });
+  }
+
+  #proxyLines(): ProxyLine[] {
+    return this.#proxies.map(({ proxy, percent = declaredPercent(proxy) }) => ({ name: this.#nameOf(proxy), percent }));
+  }
+
+  #nameOf(construct: IConstruct): string {
+    return nameAmong(
+      construct,
+      [...this.#registered, ...this.#proxies].map((one) => ('fn' in one ? one.fn : one.proxy)),
+    );
   }
 
   /** Functions without a concurrency of their own share the account's: together they have no more sandboxes than that. */
@@ -187,18 +199,12 @@ function checkWhole(
   throw new Error(`${scope.node.path}: ${name} must be a whole number ${range}, got ${value}.`);
 }
 
-function proxyLine({
-  proxy,
-  percent,
-}: {
-  readonly proxy: IConstruct;
-  readonly percent: number | undefined;
-}): ProxyLine {
+/** What a proxy's target group says of it. RDS Proxy's own default is 100 (Amazon RDS User Guide, "MaxConnectionsPercent"). */
+function declaredPercent(proxy: IConstruct): number {
   const group = proxy.node.findAll().find((one) => one instanceof rds.CfnDBProxyTargetGroup);
   const pool = (group && Stack.of(group).resolve(group.connectionPoolConfigurationInfo)) as
     | { maxConnectionsPercent?: unknown }
     | undefined;
   const declared = pool?.maxConnectionsPercent;
-  // RDS Proxy's own default (Amazon RDS User Guide, "MaxConnectionsPercent").
-  return { name: proxy.node.id, percent: percent ?? (typeof declared === 'number' ? declared : 100) };
+  return typeof declared === 'number' ? declared : 100;
 }

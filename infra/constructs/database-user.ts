@@ -1,5 +1,5 @@
 /** Makes the database user that functions log in as, which CloudFormation has no resource for. */
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -118,6 +118,7 @@ function code(): lambda.Code {
   }
   if (bundled === undefined) {
     const folder = mkdtempSync(join(tmpdir(), 'thawpool-database-user-'));
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
     bundleDatabaseUser(join(folder, 'index.mjs'));
     // Not sooner: what could not be bundled must not be deployed as an empty folder by the next one.
     bundled = folder;

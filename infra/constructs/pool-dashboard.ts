@@ -9,6 +9,7 @@ import { Construct } from 'constructs';
 import { defaultNamespace, type MetricName, metrics, metricsSwitch } from '../../src/telemetry/metric-names.ts';
 import { borrowAlarm, fullAlarm, type PoolAlarm, pinnedAlarm, proofsAlarm, timeoutsAlarm } from './pool-alarms.ts';
 import { type ProxyMetricName, proxyMetric } from './proxy-metrics.ts';
+import { nameAmong } from './resources.ts';
 
 /** Says whose pools {@link PoolDashboard} shows. */
 export interface PoolDashboardProps {
@@ -126,9 +127,9 @@ export class PoolDashboard extends Construct {
   #alarms(): PoolAlarm[] {
     const { functions, fullPercent = 80, failedProofsPercent = 25, borrowLatency = Duration.millis(100) } = this.#props;
     const ofFunctions = functions.flatMap((fn) => [
-      timeoutsAlarm(this.#nameOf(fn), this.#metricsOf(fn, 'AcquireTimeouts', 'Sum')),
+      timeoutsAlarm(nameAmong(fn, this.#props.functions), this.#metricsOf(fn, 'AcquireTimeouts', 'Sum')),
       proofsAlarm(
-        this.#nameOf(fn),
+        nameAmong(fn, this.#props.functions),
         this.#metricsOf(fn, 'FailedProofsOfLife', 'Sum'),
         this.#metricsOf(fn, 'PingCount', 'Sum'),
         failedProofsPercent,
@@ -149,12 +150,6 @@ export class PoolDashboard extends Construct {
     ];
   }
 
-  /** By its id, or by its path where another has that id too. */
-  #nameOf({ node }: lambda.IFunction): string {
-    const namesakes = this.#props.functions.filter((fn) => fn.node.id === node.id);
-    return namesakes.length > 1 ? node.path : node.id;
-  }
-
   /** One metric of one function, of each of its pools. */
   #metricsOf(fn: lambda.IFunction, metricName: MetricName, statistic: string): cloudwatch.Metric[] {
     const { namespace = defaultNamespace, poolNames = ['default'] } = this.#props;
@@ -165,7 +160,7 @@ export class PoolDashboard extends Construct {
         metricName,
         statistic,
         dimensionsMap: { FunctionName: fn.functionName, PoolName },
-        label: `${this.#nameOf(fn)}${pool} ${metricName} ${statistic}`,
+        label: `${nameAmong(fn, this.#props.functions)}${pool} ${metricName} ${statistic}`,
         period: Duration.minutes(5),
       });
     });
@@ -291,7 +286,7 @@ export class PoolDashboard extends Construct {
       if (env?.variables?.[metricsSwitch.name] === metricsSwitch.value) continue;
       Annotations.of(fn).addWarningV2(
         'thawpool:poolDashboardMetrics',
-        `${this.#nameOf(fn)} is on a PoolDashboard, but its environment does not switch metrics on: set ${metricsSwitch.name}=${metricsSwitch.value}. ` +
+        `${nameAmong(fn, this.#props.functions)} is on a PoolDashboard, but its environment does not switch metrics on: set ${metricsSwitch.name}=${metricsSwitch.value}. ` +
           'Where its code does, acknowledge this warning.',
       );
     }

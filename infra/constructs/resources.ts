@@ -23,6 +23,11 @@ export function resourceOf<T extends keyof Resources>(construct: IConstruct, typ
     : undefined;
 }
 
+/** What people call a construct among others: its id, or its path where another of them has that id too. */
+export function nameAmong({ node }: IConstruct, others: readonly IConstruct[]): string {
+  return others.filter((other) => other.node.id === node.id).length > 1 ? node.path : node.id;
+}
+
 /** Returns what a property will be in the template: a literal, or an object where only the deployment knows. */
 export function rendered(resource: CfnResource, value: unknown): unknown {
   return Stack.of(resource).resolve(value);

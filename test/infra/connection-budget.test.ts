@@ -2,7 +2,7 @@
 import { Annotations, type App, CfnParameter, Stack } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as rds from 'aws-cdk-lib/aws-rds';
-import type { Construct } from 'constructs';
+import { Construct } from 'constructs';
 import { describe, expect, test } from 'vitest';
 import {
   ConnectionBudget,
@@ -41,6 +41,22 @@ describe('adding up', () => {
     expect([budget.connections, budget.room, budget.maxConnections]).toEqual([90, 90, 100]);
     expect(refusal(app)).toBeUndefined();
     expect(warnings(stack)).toEqual([]);
+  });
+
+  test('calls functions and proxies of one id by their paths', () => {
+    const { app, stack, budget } = withBudget();
+    for (const part of ['Orders', 'Reports']) {
+      const scope = new Construct(stack, part);
+      budget.register(
+        plain(scope, 'Handler', { reservedConcurrentExecutions: 40, environment: { THAWPOOL_MAX: '1' } }),
+      );
+    }
+    budget.register(plain(stack, 'Import', { reservedConcurrentExecutions: 20, environment: { THAWPOOL_MAX: '1' } }));
+    const names = refusal(app)
+      ?.split('\n')
+      .filter((line) => line.includes('THAWPOOL_MAX 1 '))
+      .map((line) => line.trim().split(' ')[0]);
+    expect(names).toEqual(['Test/Orders/Handler', 'Test/Reports/Handler', 'Import']);
   });
 
   test('refuses one too many, with the sum and three ways out', () => {

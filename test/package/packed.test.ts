@@ -68,7 +68,7 @@ import { App, aws_ec2 as ec2, aws_lambda as lambda, aws_rds as rds, aws_secretsm
 import { Template } from 'aws-cdk-lib/assertions';
 import { DatabaseUser, PooledDatabaseAccess } from 'thawpool/cdk';
 
-const app = new App();
+const app = new App({ outdir: 'cdk.out' });
 const stack = new Stack(app, 'Orders');
 const vpc = new ec2.Vpc(stack, 'Vpc');
 const database = rds.DatabaseCluster.fromDatabaseClusterAttributes(stack, 'Database', {
