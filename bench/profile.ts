@@ -19,6 +19,8 @@ export interface CpuProfile {
 }
 
 const INTERVAL_MICROS = 100;
+/** A look that comes later than that says that the process was stopped, and not what it did. */
+const STOPPED_MICROS = 100 * INTERVAL_MICROS;
 
 /** Profiles this process from now on. @returns ends it, and writes the profile down for Chrome's developer tools */
 export function startProfile(folder: string, name: string): () => void {
@@ -62,11 +64,12 @@ export function profileText(title: string, { nodes, samples, timeDeltas }: CpuPr
   const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
   const work = samples.flatMap((id, at) => {
     const frame = frames.get(id);
-    if (frame === undefined || notWork(frame)) return [];
+    const micros = timeDeltas[at] ?? 0;
+    if (frame === undefined || notWork(frame) || micros > STOPPED_MICROS) return [];
     const owner = ownerOf(frame.url, frame.functionName);
     const file = frame.url.split('/').slice(-2).join('/');
     const place = file === '' ? '' : ` ${file}:${frame.lineNumber + 1}`;
-    return [{ owner, place: `${frame.functionName || '(anonymous)'}${place}`, micros: timeDeltas[at] ?? 0 }];
+    return [{ owner, place: `${frame.functionName || '(anonymous)'}${place}`, micros }];
   });
   const whole = work.reduce((sum, { micros }) => sum + micros, 0);
   const line = ([name, micros]: readonly [string, number]): string =>

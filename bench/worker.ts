@@ -34,10 +34,13 @@ const loaded = import(pathToFileURL(process.argv[2] ?? '').href) as Promise<Func
 process.on('message', ({ name, args }: Call) => {
   const run = async (): Promise<void> => {
     try {
-      const value = await (await loaded)[name]?.(...args);
-      if (folder !== undefined && name === 'open') {
+      const functions = await loaded;
+      const value = await functions[name]?.(...args);
+      // Ready: from here on it does what it was opened for.
+      if (folder !== undefined && (name === 'open' || functions['open'] === undefined)) {
         const module = basename(process.argv[2] ?? '', '.ts');
-        endProfile = startProfile(folder, `${module} ${args.join(' ')} ${process.pid}`);
+        const what = name === 'open' ? args.join(' ') : name;
+        endProfile ??= startProfile(folder, `${module} ${what} ${process.pid}`);
       }
       answer({ value });
     } catch (error) {

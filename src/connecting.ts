@@ -3,7 +3,7 @@
 import type { CredentialSource, Credentials } from './auth/credentials.ts';
 import { isRdsProxyHost } from './auth/rds-proxy-host.ts';
 import { type TlsOptions, tlsFor } from './auth/tls.ts';
-import type { CreatePoolOptions } from './create-pool.ts';
+import type { CreatePoolOptions } from './create-pool-options.ts';
 import type { Endpoint } from './pg/endpoint.ts';
 import { type RouteName, routes } from './pg/route.ts';
 import type { ClientConfig } from './pg/types.ts';

@@ -1,5 +1,5 @@
 // The package's front door: composes the pool, the PostgreSQL connector and the Lambda lifecycle.
-export type { CreatePoolOptions } from './create-pool.ts';
+export type { CreatePoolOptions } from './create-pool-options.ts';
 export { AmbiguousResultError } from './pg/ambiguous-result-error.ts';
 export type { ConnectErrorCode } from './pg/connect-error.ts';
 export type { IterateOptions } from './pg/iterate.ts';

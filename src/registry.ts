@@ -1,6 +1,7 @@
 // Pools that live as long as the process. Kept on `globalThis`, so that two copies of this package in one bundle share.
 
-import { type CreatePoolOptions, createParts, type PoolParts } from './create-pool.ts';
+import { createParts, type PoolParts } from './create-pool.ts';
+import type { CreatePoolOptions } from './create-pool-options.ts';
 import { type Managed as ManagedPool, manage as manageAny, managedOf, refuseOthers, sharedMap } from './managed.ts';
 import { controlOf, type PoolControl } from './pg/control.ts';
 import type { PgPool } from './pg/pg-pool.ts';

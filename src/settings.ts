@@ -3,7 +3,7 @@
 
 import { TlsOptionError } from './auth/tls.ts';
 import { fieldsOf } from './connection-string.ts';
-import type { CreatePoolOptions } from './create-pool.ts';
+import type { CreatePoolOptions } from './create-pool-options.ts';
 import { checkOption, EnvError, type EnvValues, type OptionName, readEnv, variables } from './env.ts';
 import { checkNames } from './option-names.ts';
 import { PoolError } from './pool/index.ts';

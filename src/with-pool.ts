@@ -1,4 +1,4 @@
-import type { CreatePoolOptions } from './create-pool.ts';
+import type { CreatePoolOptions } from './create-pool-options.ts';
 import { type Bound, bind, boundHandler } from './lambda/binding.ts';
 import type { ContextLike } from './lambda/lifecycle.ts';
 import type { PgPool } from './pg/pg-pool.ts';

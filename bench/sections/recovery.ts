@@ -21,6 +21,8 @@ interface Stage {
   readonly proxy: ChaosProxy;
   readonly postgres: TestPostgres;
   readonly failures: string[];
+  /** What its process does after a thaw. */
+  readonly again: 'invoke' | 'fresh';
 }
 
 type Harm = (stage: Stage) => Promise<unknown> | void;
@@ -43,10 +45,10 @@ const HARMS: Readonly<Record<string, Harm>> = {
   'black-holed': ({ proxy }) => proxy.blackhole(),
 };
 
-/** Does something over the connection, freezes, harms the connection, thaws, and does it again. @returns what `again` does */
-async function recover(stage: Stage, harm: Harm, again: () => Promise<number>): Promise<number> {
+/** Does something over the connection, freezes, harms the connection, thaws, and does it again. */
+async function recover(stage: Stage, harm: Harm): Promise<Invoked> {
   const { child, proxy } = stage;
-  await again();
+  await ask(stage);
   await child.call('jump', FREEZE_MILLIS);
   process.kill(child.pid, 'SIGSTOP');
   try {
@@ -54,18 +56,18 @@ async function recover(stage: Stage, harm: Harm, again: () => Promise<number>): 
   } finally {
     process.kill(child.pid, 'SIGCONT');
   }
-  const millis = await again();
+  const invoked = await ask(stage);
   await proxy.healed();
-  return millis;
+  return invoked;
 }
 
-async function invoke({ child, failures }: Stage): Promise<number> {
-  const { millis, error } = await child.call<Invoked>('invoke');
-  if (error !== undefined) failures.push(error);
-  return millis;
+async function ask({ child, again, failures }: Stage): Promise<Invoked> {
+  const invoked = await child.call<Invoked>(again);
+  if (invoked.error !== undefined) failures.push(invoked.error);
+  return invoked;
 }
 
-async function openStage(postgres: TestPostgres): Promise<Stage & AsyncDisposable> {
+async function openStage(postgres: TestPostgres, again: Stage['again']): Promise<Stage & AsyncDisposable> {
   const proxy = await startChaosProxy({ targetHost: postgres.host, targetPort: postgres.port });
   const url = Object.assign(new URL(postgres.connectionString), { port: String(proxy.port) });
   const child = await startChild('recovery', { env: { DATABASE_URL: url.toString() } });
@@ -74,6 +76,7 @@ async function openStage(postgres: TestPostgres): Promise<Stage & AsyncDisposabl
     proxy,
     postgres,
     failures: [],
+    again,
     async [Symbol.asyncDispose]() {
       await child.close();
       await proxy.close();
@@ -93,12 +96,24 @@ const HARM_NAMES = Object.keys(HARMS);
 const oursOf = (harm: string): string => `${harm}: ${OURS}`;
 const freshOf = (harm: string): string => `${harm}: ${FRESH}`;
 
+/** Milliseconds until the connection was begun, of each round, by the names of the runners. */
+type Begun = Map<string, number[]>;
+
+function runnerOf(name: string, stage: Stage, harm: Harm, begun: Begun): [string, Pick<Runner, 'round'>] {
+  const round = async (): Promise<number> => {
+    const { millis, begunMillis } = await recover(stage, harm);
+    begun.set(name, [...(begun.get(name) ?? []), begunMillis]);
+    return millis;
+  };
+  return [name, { round }];
+}
+
 /** Both meet the same harm: after a server has lost a backend, or has started, connecting takes longer than else. */
-function runnersOf({ ours, floor }: Stages, harms: Readonly<Record<string, Harm>>) {
-  return new Map<string, Pick<Runner, 'round'>>(
+function runnersOf({ ours, floor }: Stages, harms: Readonly<Record<string, Harm>>, begun: Begun) {
+  return new Map(
     Object.entries(harms).flatMap(([name, harm]) => [
-      [freshOf(name), { round: () => recover(floor, harm, () => floor.child.call('fresh')) }],
-      [oursOf(name), { round: () => recover(ours, harm, () => invoke(ours)) }],
+      runnerOf(freshOf(name), floor, harm, begun),
+      runnerOf(oursOf(name), ours, harm, begun),
     ]),
   );
 }
@@ -118,17 +133,23 @@ function caseFor(harm: string, samples: Samples): Case {
 
 const whatIs = (harm: string): string => `${harm === 'restarted' ? 'server' : 'connection'} ${harm}`;
 
-function figureFor(harm: string, samples: Samples): Figure {
-  const fresh = seriesOf(samples, freshOf(harm));
-  const millis = seriesOf(samples, oursOf(harm));
+function figuresFor(harm: string, samples: Samples, begun: Begun): Figure[] {
+  const of = (values: Samples) => [seriesOf(values, oursOf(harm)), seriesOf(values, freshOf(harm))] as const;
+  const [ours, fresh] = of(samples);
   const title = `thaw, ${whatIs(harm)}`;
   const id = `recovery.${harm}`;
-  if (harm !== 'black-holed') {
-    const target = { at: 'most', value: 1.2 } as const;
-    return ratioFigure(id, `${title}: time to result over a fresh connect’s`, millis, fresh, target);
+  const beyond = ([one, other]: readonly [readonly number[], readonly number[]]) =>
+    spreadOf(one.map((each, round) => each - (other[round] as number)));
+  if (harm === 'black-holed') {
+    const target = { at: 'most', value: 100 } as const;
+    return [figure(id, `${title}: time beyond a fresh connect’s`, 'ms', beyond([ours, fresh]), target)];
   }
-  const more = millis.map((each, round) => each - (fresh[round] as number));
-  return figure(id, `${title}: time beyond a fresh connect’s`, 'ms', spreadOf(more), { at: 'most', value: 100 });
+  const target = { at: 'most', value: 1.2 } as const;
+  return [
+    ratioFigure(id, `${title}: time to result over a fresh connect’s`, ours, fresh, target),
+    figure(`${id}.beyond`, `${title}: time beyond a fresh connect’s`, 'ms', beyond([ours, fresh])),
+    figure(`${id}.begun`, `${title}: of that, until a new connection is begun`, 'ms', beyond(of(begun))),
+  ];
 }
 
 /** The server is restarted, and warmed by one login. */
@@ -140,24 +161,26 @@ const restarted: Harm = async ({ postgres }) => {
 
 async function run({ quick, say, postgres: server }: Context) {
   const postgres = await server();
-  await using ours = await openStage(postgres);
-  await using floor = await openStage(postgres);
+  await using ours = await openStage(postgres, 'invoke');
+  await using floor = await openStage(postgres, 'fresh');
   const rounds = quick ? 5 : 30;
   const stages = { ours, floor };
-  const runners = runnersOf(stages, HARMS);
+  const begun: Begun = new Map();
+  const runners = runnersOf(stages, HARMS, begun);
   await interleave(runners, WARM_UP_ROUNDS);
+  begun.clear();
   const harmed = await interleave(runners, rounds, (round) =>
     say(`thaw with a harmed connection: ${round} of ${rounds}`),
   );
   const cases = HARM_NAMES.map((harm) => caseFor(harm, harmed));
-  const figures = HARM_NAMES.map((harm) => figureFor(harm, harmed));
+  const figures = HARM_NAMES.flatMap((harm) => figuresFor(harm, harmed, begun));
   if (postgres.managed && !quick) {
     const restarts = 6;
-    const samples = await interleave(runnersOf(stages, { restarted }), restarts, (round) =>
+    const samples = await interleave(runnersOf(stages, { restarted }, begun), restarts, (round) =>
       say(`thaw with a restarted server: ${round} of ${restarts}`),
     );
     cases.push(caseFor('restarted', samples));
-    figures.push(figureFor('restarted', samples));
+    figures.push(...figuresFor('restarted', samples, begun));
   }
   const { failures } = ours;
   if (failures[0] !== undefined) say(`An invocation failed: ${failures[0]}`);

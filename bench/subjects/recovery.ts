@@ -1,4 +1,5 @@
 /** The process of the section on recovery: one handler behind the wrapper, and a fresh connection beside it. */
+import { Socket } from 'node:net';
 import pg from 'pg';
 import { withPool } from 'thawpool';
 import { type Clock, systemClock } from 'thawpool/core';
@@ -21,9 +22,20 @@ const clock: Clock = {
   afterTurn: (callback) => systemClock.afterTurn(callback),
 };
 
+/** When a connection was begun last. */
+let begunAt = 0;
+
+const { connect } = Socket.prototype as { connect: (...args: unknown[]) => Socket };
+Socket.prototype.connect = function begin(this: Socket, ...args: unknown[]): Socket {
+  begunAt = performance.now();
+  return connect.apply(this, args);
+};
+
 /** What an invocation came to. */
 export interface Invoked {
   readonly millis: number;
+  /** How much of it went by before the connection was begun that it needed. */
+  readonly begunMillis: number;
   /** What it failed with. */
   readonly error?: string;
 }
@@ -47,9 +59,9 @@ export async function invoke(): Promise<Invoked> {
   const from = performance.now();
   try {
     await handler({ id: 1 }, context);
-    return { millis: performance.now() - from };
+    return { millis: performance.now() - from, begunMillis: begunAt - from };
   } catch (error) {
-    return { millis: performance.now() - from, error: String(error) };
+    return { millis: performance.now() - from, begunMillis: begunAt - from, error: String(error) };
   }
 }
 
@@ -60,8 +72,8 @@ export function jump(millis: number): void {
 
 let kept: pg.Client | undefined;
 
-/** Asks the same on a connection made for it, which it keeps. What it had before is given up. @returns milliseconds */
-export async function fresh(): Promise<number> {
+/** Asks the same on a connection made for it, which it keeps. What it had before is given up. */
+export async function fresh(): Promise<Invoked> {
   kept?.connection.stream.destroy();
   const client = new pg.Client({ connectionString });
   client.on('error', () => {});
@@ -70,5 +82,5 @@ export async function fresh(): Promise<number> {
   await client.query(SQL, [1]);
   const millis = performance.now() - from;
   kept = client;
-  return millis;
+  return { millis, begunMillis: begunAt - from };
 }

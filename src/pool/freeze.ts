@@ -96,10 +96,10 @@ export function halfDone<T>(slots: SlotTable<T>, upkeep: Upkeep<T>, waiting: num
   return unwanted + slots.gauges.closing + upkeep.resetting.size + upkeep.late;
 }
 
-/** A pool that is never frozen shrinks at each release: whatever a burst has left at the cold end goes once it is old. */
+/** A pool that is never frozen shrinks at each release: what a burst has left at the cold end, behind others, goes once it is old. */
 export function evictColdest<T>(slots: SlotTable<T>, upkeep: Upkeep<T>, now: Instant): void {
   const coldest = slots.idle[0];
-  if (coldest === undefined || slots.idle.length < 2) return;
+  if (coldest === undefined) return;
   const verdict = slots.judge(coldest, now);
   if (verdict === 'idle' || verdict === 'expired') upkeep.close(coldest, verdict);
 }

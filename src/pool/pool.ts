@@ -320,7 +320,7 @@ export class Pool<T> {
     if (slot.doomed) return this.#upkeep.close(slot, slot.doomed);
     if (slot.soundAt !== now && isExpired(slot, now)) return this.#upkeep.close(slot, 'expired');
     if (this.#upkeep.reset(slot)) this.#ready(slot, provenNow, now);
-    evictColdest(this.#slots, this.#upkeep, now);
+    if (this.#slots.idle.length > 1) evictColdest(this.#slots, this.#upkeep, now);
   }
 
   #giveUp(slot: Slot<T>, error: unknown): void {

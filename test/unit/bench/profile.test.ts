@@ -19,8 +19,9 @@ const profile: CpuProfile = {
     frame(10, 'post', 'node:inspector', 114),
     frame(9, 'of', 'file:///home/me/thawpool/node_modules/@a/b/node_modules/@c/d/index.js', 0),
   ],
-  samples: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
-  timeDeltas: [500, 9000, 100, 300, 200, 150, 50, 100, 100, 7000],
+  // The last is of a process that was stopped.
+  samples: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 6],
+  timeDeltas: [500, 9000, 100, 300, 200, 150, 50, 100, 100, 7000, 30_000],
 };
 
 describe('the summary of a profile', () => {
