@@ -23,7 +23,7 @@ import {
 } from '../database-user/wish.ts';
 import { isCluster } from './database-facts.ts';
 import { openWay } from './network.ts';
-import { located } from './resources.ts';
+import { areDifferent, knownVpc, located } from './resources.ts';
 import { completeArn, grantSecret } from './secrets.ts';
 
 /** Says which user {@link DatabaseUser} makes, where, and what it may do. */
@@ -232,13 +232,14 @@ export class DatabaseUser extends Construct {
       .some(
         (one) =>
           one instanceof ec2.CfnVPCEndpoint &&
+          !areDifferent(knownVpc(one.vpcId), knownVpc(vpc.vpcId)) &&
           /secretsmanager/.test(JSON.stringify(Stack.of(one).resolve(one.serviceName))),
       );
     if (!isolated || endpoint) return;
     Annotations.of(this).addWarningV2(
       'thawpool:databaseUserSecretsManager',
-      'The function that makes the database user is in subnets without a way to the internet, and this app has no VPC ' +
-        'endpoint for Secrets Manager, from which it reads the login of the administrator: it would fail after 5 minutes. ' +
+      'The function that makes the database user is in subnets without a way to the internet, and this app has no ' +
+        'endpoint for Secrets Manager in their VPC, from which it reads the login of the administrator: it would fail after 5 minutes. ' +
         'Add one (vpc.addInterfaceEndpoint with InterfaceVpcEndpointAwsService.SECRETS_MANAGER), or choose other subnets ' +
         '(vpcSubnets). Where the endpoint is made outside of this app, acknowledge this warning.',
     );

@@ -1,7 +1,7 @@
 // Opens the way between security groups, and tells VPCs apart.
 
 import { type IConnectable, type ISecurityGroup, type IVpc, Port } from 'aws-cdk-lib/aws-ec2';
-import { knownVpc, vpcOfGroup } from './resources.ts';
+import { areDifferent, knownVpc, vpcOfGroup } from './resources.ts';
 
 /**
  * Lets clients reach a server's port: a rule out of each of their groups, unless that lets everything out, and a rule into each
@@ -31,6 +31,5 @@ export function inOtherVpcs(
 ): boolean {
   const here = client.map(vpcOfGroup).find((vpc) => vpc !== undefined);
   const there = server.vpc ? knownVpc(server.vpc.vpcId) : server.securityGroups.map(vpcOfGroup).find(Boolean);
-  // An id and a construct, and what is known and what is not, cannot be told apart.
-  return typeof here === typeof there && here !== there;
+  return areDifferent(here, there);
 }

@@ -54,6 +54,11 @@ export function knownVpc(vpcId: string): string | IConstruct | undefined {
   return CfnResource.isCfnResource(target) && target.cfnResourceType === 'AWS::EC2::VPC' ? target : undefined;
 }
 
+/** Tells whether two VPCs are different ones for certain. An id and a construct, and what is known and what is not, cannot be told apart. */
+export function areDifferent(one: string | IConstruct | undefined, other: string | IConstruct | undefined): boolean {
+  return typeof one === typeof other && one !== other;
+}
+
 /** Runs a step and puts a construct's path before the errors of it. */
 export function located<T>(scope: IConstruct, step: () => T): T {
   try {

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Annotations, App, Aws, type CfnElement, Stack } from 'aws-cdk-lib';
+import { Annotations, App, Aws, type CfnElement, CfnParameter, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as kms from 'aws-cdk-lib/aws-kms';
@@ -299,7 +299,7 @@ describe('the function', () => {
 });
 
 describe('Secrets Manager', () => {
-  const warning = expect.stringContaining('this app has no VPC endpoint for Secrets Manager');
+  const warning = expect.stringContaining('this app has no endpoint for Secrets Manager in their VPC');
 
   test('warns where the function has no way to it', () => {
     const { stack, make } = withUser();
@@ -338,6 +338,22 @@ describe('Secrets Manager', () => {
     vpc.addInterfaceEndpoint('Queue', { service: ec2.InterfaceVpcEndpointAwsService.SQS });
     make();
     expect(warnings(stack)).toEqual([warning]);
+  });
+
+  test('is not reached by the endpoint of another VPC of the app', () => {
+    const { stack, make } = withUser();
+    const elsewhere = new ec2.Vpc(stack, 'Elsewhere', { natGateways: 0 });
+    elsewhere.addInterfaceEndpoint('Secrets', { service: ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER });
+    make();
+    expect(warnings(stack)).toEqual([warning]);
+  });
+
+  test('is reached by an endpoint of which nobody knows the VPC', () => {
+    const { stack, make } = withUser();
+    const vpcId = new CfnParameter(stack, 'VpcId').valueAsString;
+    new ec2.CfnVPCEndpoint(stack, 'Secrets', { serviceName: 'com.amazonaws.eu-west-1.secretsmanager', vpcId });
+    make();
+    expect(warnings(stack)).toEqual([]);
   });
 
   test('is reached by a NAT gateway, unless isolated subnets are asked for', () => {
