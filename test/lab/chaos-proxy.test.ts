@@ -53,6 +53,16 @@ async function orSilence(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('the chaos proxy', () => {
+  it.each([
+    ['closed', () => proxy.closeAll()],
+    ['told something in the server’s name', () => proxy.answerAll(fatalError('57P05', 'so much for that'))],
+  ])('resets a connection that it has just %s', async (_, end) => {
+    await connected();
+    end();
+    proxy.resetAll();
+    expect((await proxy.until(({ open }) => open === 0)).opened).toBe(1);
+  });
+
   it('passes queries through and counts connections and messages', async () => {
     const client = await connected();
     const before = proxy.snapshot();

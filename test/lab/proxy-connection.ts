@@ -64,6 +64,12 @@ interface Lane {
   held: (() => void)[];
 }
 
+/** Ends a socket with RST. One whose own end is just being sent libuv refuses to reset (EINVAL), and Node leaves it open for good. */
+function resetSocket(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** A client's connection and its counterpart to the server. */
 export class ProxyConnection {
   readonly id: number;
@@ -128,8 +134,8 @@ export class ProxyConnection {
   /** Ends the client's side with RST; the server's too, unless it must still read what it was sent. */
   reset(server: 'reset' | 'end' = 'reset'): void {
     this.#host.ended(this, 'proxy', 'RST');
-    this.#client.resetAndDestroy();
-    if (server === 'reset') this.#server.resetAndDestroy();
+    resetSocket(this.#client);
+    if (server === 'reset') resetSocket(this.#server);
     else this.#server.destroySoon();
   }
 
@@ -235,11 +241,11 @@ export class ProxyConnection {
 
   #clientFailed(error: NodeJS.ErrnoException): void {
     this.#host.ended(this, 'client', error.code ?? error.message);
-    if (!this.swallows && !this.#host.silentExits) this.#server.resetAndDestroy();
+    if (!this.swallows && !this.#host.silentExits) resetSocket(this.#server);
   }
 
   #serverFailed(error: NodeJS.ErrnoException): void {
     this.#host.ended(this, 'server', error.code ?? error.message);
-    if (!this.swallows) this.#client.resetAndDestroy();
+    if (!this.swallows) resetSocket(this.#client);
   }
 }

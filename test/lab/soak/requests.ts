@@ -26,8 +26,8 @@ interface Kind {
   event(id: number, random: Random): SoakEvent;
 }
 
-/** Time enough to wait for a server that is not there at the thaw. */
-const OUT_OF_TIME_MILLIS = 1200;
+/** Time enough for a server that is not there at the thaw (600 ms), and the longest pause between two attempts after that (500 ms). */
+const OUT_OF_TIME_MILLIS = 1600;
 
 /** Creates the table that counts what was written. */
 export const CREATE_TABLE = 'create table if not exists soak (id int not null)';

@@ -113,7 +113,7 @@ class Soak {
     this.#enter({ request, result, inFreeze, inInvocation });
     this.#lurking = inInvocation?.silent ?? false;
     await calm(lab);
-    if (this.books.invocations % ROUNDS_PER_CLEARING === 0) await clear(lab);
+    if (this.books.invocations % ROUNDS_PER_CLEARING === 0) await lab.proxy.healed();
   }
 
   async #freeze(fault: Fault | undefined): Promise<void> {
@@ -168,15 +168,9 @@ async function gauges(lab: Lab): Promise<Gauges> {
   return payload as Gauges;
 }
 
-/** Clears black holes away. A socket that was closed in this very turn could not be reset any more (EINVAL), and stay. */
-async function clear(lab: Lab): Promise<void> {
-  await wait(ARRIVAL_MILLIS);
-  await lab.proxy.healed();
-}
-
 /** Everything is well again, and what was on its way has come. */
 async function quiet(lab: Lab): Promise<void> {
-  await clear(lab);
+  await lab.proxy.healed();
   await lab.freezeFor(SETTLE_MILLIS);
   await lab.invoke({ op: 'query' });
   await lab.invoke({ op: 'nothing' });
