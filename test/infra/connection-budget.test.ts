@@ -43,7 +43,16 @@ describe('adding up', () => {
     expect(warnings(stack)).toEqual([]);
   });
 
-  test('calls functions and proxies of one id by their paths', () => {
+  test('calls proxies of one id by their paths', () => {
+    const { app, stack, vpc, budget } = withBudget();
+    for (const part of ['Orders', 'Reports']) {
+      const cluster = makeCluster(new Construct(stack, part), vpc);
+      budget.registerProxy(cluster.addProxy('Proxy', { vpc, secrets: cluster.secret ? [cluster.secret] : [] }));
+    }
+    expect(refusal(app)).toMatch(/Test\/Orders\/Cluster\/Proxy .*\n.*Test\/Reports\/Cluster\/Proxy /);
+  });
+
+  test('calls functions of one id by their paths', () => {
     const { app, stack, budget } = withBudget();
     for (const part of ['Orders', 'Reports']) {
       const scope = new Construct(stack, part);
